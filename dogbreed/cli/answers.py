@@ -1,0 +1,158 @@
+"""What `dogbreed predict` does, and how its answers look: bars, tabs, JSON or CSV.
+
+Apart from `cli.predict`, which needs Typer, so that the plain `dogbreed predict photo.jpg` need not load it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from dogbreed import config as settings
+from dogbreed.errors import EXIT_FAILED, DogbreedError, UsageError
+from dogbreed.run import STARTER, Run, find
+from dogbreed.ui import printable, ui
+
+if TYPE_CHECKING:
+    from dogbreed.infer.predictor import Answer, Predictor
+
+    Show = Callable[[Answer], None]
+
+
+def predict(
+    paths: Sequence[str],
+    run: str | None = None,
+    top_k: int | None = None,
+    *,
+    allow_private: bool = False,
+    json: bool = False,
+    csv: bool = False,
+    config: str | None = None,
+    use_file: bool = True,
+) -> int:
+    """Answer every photo that `paths` mean, in their order; the exit code."""
+    if json and csv:
+        raise UsageError("--json and --csv exclude each other", "give one of them")
+    if paths.count("-") > 1:
+        raise UsageError("- stands for standard input and can be given once only", "give - once")
+    flags = {"predict.run": run, "predict.top_k": top_k, "predict.allow_private": allow_private or None}
+    given = settings.load(flags, config=config, use_file=use_file).predict
+    chosen = find(given.run)
+
+    from dogbreed.infer.predictor import Predictor
+
+    predictor = Predictor.open(chosen, wait=False)
+    ui.note(f"model: {_what(chosen)}, {len(predictor.labels)} breeds")
+
+    from dogbreed.infer.sources import expand
+
+    sources = expand(paths, allow_private=given.allow_private)
+    first = list(islice(sources, 2))
+    several = len(first) > 1
+    # One photo alone is decoded here, while the model is being loaded.
+    one = (predictor.answer(source, given.top_k) for source in first)
+    answers = predictor.predict_many(chain(first, sources), given.top_k) if several else one
+    style = _json() if json else _csv(top_k or 1) if csv else _bars(predictor) if ui.terminal else _tabs()
+    done = failed = 0
+    progress = ui.progress("predicted", None, "photos", when=several and not ui.terminal)
+    with closing(answers), progress as advance, style as show:
+        for answer in answers:
+            show(answer)
+            done += 1
+            failed += answer.error is not None
+            advance()
+    if failed and several:
+        ui.note(f"{failed} of {done} got no answer")
+    return EXIT_FAILED if failed else 0
+
+
+def _what(run: Run) -> str:
+    return "the bundled starter model" if run.path == STARTER else f"run {run.path}"
+
+
+def _complain(answer: Answer) -> None:
+    ui.error(DogbreedError(f"{printable(answer.file)}: {answer.error}", answer.hint))
+
+
+@contextmanager
+def _bars(predictor: Predictor) -> Iterator[Show]:
+    """For people: the best guesses as bars, and in words when the first of them should not be relied on."""
+    from dogbreed.infer.predictor import readable
+
+    def show(answer: Answer) -> None:
+        if answer.error:
+            _complain(answer)
+            return
+        ui.line(printable(answer.file))
+        ui.bars([(readable(breed), share) for breed, share in answer.top])
+        if answer.unsure:
+            meaning = f": {predictor.unsure_meaning}" if predictor.unsure_meaning else ""
+            ui.line(f"  unsure, below {predictor.unsure_below:.0%}{meaning}")
+
+    yield show
+
+
+@contextmanager
+def _tabs() -> Iterator[Show]:
+    """For pipes: file, breed, confidence and `unsure` or `sure`, apart by tabs; errors go to stderr."""
+
+    def show(answer: Answer) -> None:
+        if answer.error:
+            _complain(answer)
+        else:
+            words = "unsure" if answer.unsure else "sure"
+            ui.line(f"{printable(answer.file)}\t{answer.breed}\t{answer.confidence:.4f}\t{words}")
+
+    yield show
+
+
+@contextmanager
+def _json() -> Iterator[Show]:
+    """One list, written as the answers come and closed whatever happens."""
+    from json import dumps
+
+    waiting = ""
+
+    def show(answer: Answer) -> None:
+        nonlocal waiting
+        if waiting:
+            ui.line(waiting + ",")
+        waiting = "  " + dumps(answer.to_json(), ensure_ascii=False)
+
+    ui.line("[")
+    try:
+        yield show
+    finally:
+        if waiting:
+            ui.line(waiting)
+        ui.line("]")
+
+
+@contextmanager
+def _csv(places: int) -> Iterator[Show]:
+    """A header and a line for each photo; with --top-k also the second, third, ... best breed."""
+    import csv
+    import io
+
+    def line(cells: Sequence[object]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(cells)
+        ui.line(text.getvalue())
+
+    def show(answer: Answer) -> None:
+        # A spreadsheet would run a name such as =HYPERLINK(...) as a formula; with ./ it still names the same file.
+        name = f"./{answer.file}" if answer.file[:1] in ("=", "+", "@", "\t", "\r") else answer.file
+        name = f"./{name}" if name.startswith("-") and name != "-" else name
+        sure = (answer.breed, _share(answer.confidence), "" if answer.unsure is None else str(answer.unsure).lower())
+        more = [cell for breed, share in answer.top[1:places] for cell in (breed, _share(share))]
+        line([name, *sure, answer.error, *more])
+
+    more = [cell for place in range(2, places + 1) for cell in (f"breed_{place}", f"confidence_{place}")]
+    line(["file", "breed", "confidence", "unsure", "error", *more])
+    yield show
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"

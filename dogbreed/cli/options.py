@@ -1,0 +1,47 @@
+"""The options that many commands share: one name for one thing everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dogbreed.ui import ui
+
+_OUTPUT = "Output"
+
+
+def _json(value: bool) -> bool:
+    ui.json = value
+    return value
+
+
+def _quiet(value: bool) -> bool:
+    ui.quiet = value
+    return value
+
+
+def _verbose(value: bool) -> bool:
+    ui.verbose = value
+    return value
+
+
+def _no_color(value: bool) -> bool:
+    ui.colour = not value
+    return value
+
+
+def _flag(*names: str, help: str, panel: str = _OUTPUT, callback: object = None) -> object:
+    return typer.Option(*names, help=help, rich_help_panel=panel, callback=callback, show_default=False)  # type: ignore[call-overload]
+
+
+Json = Annotated[bool, _flag("--json", help="One JSON value on stdout.", callback=_json)]
+Quiet = Annotated[bool, _flag("--quiet", "-q", help="The answer and errors only.", callback=_quiet)]
+Verbose = Annotated[bool, _flag("--verbose", "-v", help="Tracebacks and details.", callback=_verbose)]
+NoColor = Annotated[bool, _flag("--no-color", help="Plain text; NO_COLOR does the same.", callback=_no_color)]
+Yes = Annotated[bool, _flag("--yes", help="Do not ask.", panel="Options")]
+DryRun = Annotated[bool, _flag("--dry-run", "-n", help="Show what would be done, do nothing.", panel="Options")]
+Config = Annotated[
+    str | None, typer.Option("--config", help="Settings file or bundled recipe, in place of dogbreed.toml.")
+]
+NoConfig = Annotated[bool, _flag("--no-config", help="Read no settings file.", panel="Options")]

@@ -1,0 +1,256 @@
+"""`dogbreed train`: photos to a Run, by one process or many on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.config import Settings
+    from dogbreed.data.photoset import PhotoSet
+    from dogbreed.run import Run
+
+_LOW_EFFICIENCY = 0.6
+_SHOWN_PROBLEMS = 5
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(rich_help_panel="Train")(train)
+
+
+def train(
+    data: Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")] = None,
+    instances: Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes, 1 if not set.")] = None,
+    method: Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")] = None,
+    backbone: Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")] = None,
+    weights: Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Photos per step over all workers together.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of training.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run; default: runs/<date>.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this unfinished run.")] = None,
+    dry_run: DryRun = False,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Train a classifier on this machine; N workers share the work of one and reach the same weights.
+
+    Examples: dogbreed train photos --instances 2; dogbreed train photos --config finetune
+    """
+    from dogbreed import config as settings_module
+    from dogbreed.errors import UsageError
+    from dogbreed.run import Run
+
+    if resume and (data or out):
+        raise UsageError("--resume goes on with a run as it was begun", "leave out DATA and --out")
+    flags: dict[str, Any] = {
+        "data.path": str(data) if data else None,
+        "train.instances": instances,
+        "train.method": method,
+        "train.backbone": backbone,
+        "train.weights": weights,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+    }
+    settings = settings_module.load(flags, config=config, use_file=not no_config)
+    if resume:
+        run, settings = _reopen(resume, flags)
+    else:
+        photos = _read(settings)
+        if dry_run:
+            _say_plan(settings, photos)
+            return
+        run = _begin(settings, photos, out)
+    event = _follow(run, settings)
+    _answer(Run.open(run.path), event)
+
+
+def _read(settings: Settings) -> PhotoSet:
+    """Scan the photos and say what is odd about them."""
+    from dogbreed.data.photoset import read
+
+    folder = Path(settings.data.path).expanduser() if settings.data.path else _sample(settings.data.seed)
+    with ui.progress("reading photos", None, "photos") as advance:
+        shares = {"valid": settings.data.valid, "test": settings.data.test}
+        photos = read(folder, seed=settings.data.seed, progress=lambda done, total: advance(1), **shares)
+    left_out = [problem for problem in photos.problems if not problem.used]
+    for problem in left_out[:_SHOWN_PROBLEMS]:
+        ui.warn(f"left out {problem.path}: {problem.detail or problem.kind}")
+    if len(left_out) > _SHOWN_PROBLEMS:
+        ui.warn(f"and {len(left_out) - _SHOWN_PROBLEMS} more; see: dogbreed data check {folder}")
+    counts = ", ".join(f"{len(photos.split(name))} {name}" for name in ("train", "valid", "test"))
+    ui.note(f"{len(photos.photos)} photos of {len(photos.breeds)} breeds: {counts}")
+    return photos
+
+
+def _sample(seed: int) -> Path:
+    """The drawn set, kept in the cache folder: it is the same for each seed."""
+    from dogbreed.data.cache import cache_dir
+    from dogbreed.data.sample import draw_sample
+
+    folder = cache_dir() / f"sample-{seed}"
+    if not folder.is_dir():
+        draw_sample(folder, seed=seed)
+    ui.note(f"no folder of photos was named: training on drawings of dogs, not on photos ({folder})")
+    return folder
+
+
+def _begin(settings: Settings, photos: PhotoSet, out: Path | None) -> Run:
+    from dogbreed.errors import UsageError
+    from dogbreed.run import MODEL, Run
+    from dogbreed.train import job
+
+    if out and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        hint = f"go on with it: dogbreed train --resume {out}" if not (out / MODEL).exists() else "name a new folder"
+        raise UsageError(f"{out} is not empty", hint)
+    run = Run.create(out)
+    job.write(run.path, settings.to_json(), photos)
+    return run
+
+
+def _reopen(folder: Path, flags: dict[str, Any]) -> tuple[Run, Settings]:
+    from dogbreed.config import Settings, TrainSettings
+    from dogbreed.errors import DogbreedError, UsageError
+    from dogbreed.run import MODEL, Run
+    from dogbreed.train.job import Job
+
+    given = [key for key, value in flags.items() if value is not None and key != "train.instances"]
+    if given:
+        raise UsageError(f"{given[0]} cannot change when a run goes on", "only --instances may be given with --resume")
+    if (folder / MODEL).exists():
+        raise DogbreedError(f"{folder} is finished", f"dogbreed predict --run {folder} photo.jpg")
+    job = Job.read(folder)
+    job.check_photos()
+    train = {**job.all_settings["train"], "instances": flags["train.instances"] or job.settings.instances}
+    return Run(folder, {}), Settings(train=TrainSettings(**train))
+
+
+def _say_plan(settings: Settings, photos: PhotoSet) -> None:
+    train = settings.train
+    plan = {"train": settings.to_json()["train"], "photos": len(photos.photos), "digest": photos.digest()}
+    if ui.json:
+        ui.answer(plan)
+    else:
+        what = "a new head on frozen features" if train.method == "head" else "every layer"
+        ui.line(f"would train {what} of {train.backbone} ({train.weights} weights) for up to {train.epochs} epochs")
+        ui.line(f"in {train.instances} worker process(es) on this machine; nothing was written")
+
+
+def _follow(run: Run, settings: Settings) -> dict[str, Any]:
+    """Run the workers and draw what they tell; the last event."""
+    from contextlib import closing
+
+    from dogbreed import launch
+
+    train = settings.train
+    last: dict[str, Any] = {}
+    with closing(launch.follow(run.path, train.instances, train.max_restarts)) as events:
+        try:
+            with _View(train.epochs) as view:
+                for last in events:
+                    view.show(last)
+        except KeyboardInterrupt:
+            ui.note("stopping: the workers write a checkpoint first (Ctrl-C again ends them at once)")
+            events.close()
+            ui.note(f"go on with: dogbreed train --resume {run.path}")
+            raise
+    if last.get("event") == "done":
+        return last
+    ui.note(f"stopped with a checkpoint; go on with: dogbreed train --resume {run.path}")
+    from dogbreed.errors import EXIT_INTERRUPTED
+
+    raise typer.Exit(EXIT_INTERRUPTED)
+
+
+class _View:
+    """Turns the workers' events into bars in a terminal and into lines elsewhere."""
+
+    def __init__(self, epochs: int) -> None:
+        from contextlib import ExitStack
+
+        self._epochs, self._stack = epochs, ExitStack()
+        self._advance: Any = None
+        self._seen = self._size = 0
+
+    def __enter__(self) -> _View:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "start" if event["restarts"]:
+                ui.warn("a worker ended unexpectedly; all start again from the last checkpoint")
+            case "start":
+                where = "GPU" if event["device"].startswith("cuda") else "CPU"
+                ui.note(f"{event['world']} worker(s) on the {where}, starting from {event['origin']}")
+            case "features":
+                self._bar("features", event["total"], event["count"])
+            case "train":
+                self._stack.close()
+                self._advance, self._seen = None, 0
+                self._size = event["steps"] * event["batch"]
+                if event["epoch"] or event["step"]:
+                    ui.note(f"going on from epoch {event['epoch'] + 1}, step {event['step'] + 1}")
+            case "step":
+                done = (event["epoch"] - 1) * self._size + event["done"]
+                self._bar("training", self._epochs * self._size, done - self._seen, f"loss {event['loss']:.3f}")
+                self._seen = done
+            case "epoch":
+                self._epoch(event)
+            case "finish":
+                self._stack.close()
+                ui.note({"export": "exporting to ONNX", "parity": "comparing the export with the model"}[event["stage"]])
+
+    def _epoch(self, event: dict[str, Any]) -> None:
+        best = "  best so far" if event["best"] else ""
+        ui.note(
+            f"epoch {event['epoch']:>3}/{self._epochs}  loss {event['train_loss']:.4f}  "
+            f"valid loss {event['valid_loss']:.4f}  top-1 {event['valid_top1']:.3f}  "
+            f"{event['images_per_second']:.0f} images/s{best}"
+        )
+
+    def _bar(self, label: str, total: int, step: int, words: str = "") -> None:
+        if self._advance is None:
+            self._advance = self._stack.enter_context(ui.progress(label, total, "images"))
+        self._advance(step, words)
+
+
+def _answer(run: Run, event: dict[str, Any]) -> None:
+    test = event["metrics"]["test"]
+    efficiency = event["efficiency"]
+    if efficiency is not None:
+        _say_efficiency(run, efficiency)
+    if ui.json:
+        ui.answer({"run": str(run.path), "metrics": event["metrics"], "efficiency": efficiency})
+    elif test["photos"]:
+        low, high = test["top1_interval"]
+        ui.line(f"{run.path}")
+        ui.line(
+            f"top-1 {test['top1']:.1%} of {test['photos']} test photos (95 % interval {low:.1%} to {high:.1%}), "
+            f"top-5 {test['top5']:.1%}"
+        )
+    else:
+        ui.line(f"{run.path}")
+    ui.note("next: dogbreed predict photo.jpg")
+
+
+def _say_efficiency(run: Run, efficiency: float) -> None:
+    size = run.info["world_size"]
+    ui.note(f"{size} workers did {efficiency:.0%} of {size} times the work of one of them alone")
+    if efficiency < _LOW_EFFICIENCY:
+        ui.note(f"that is little: with fewer --instances than {size} it would hardly take longer here")

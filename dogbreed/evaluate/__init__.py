@@ -1,0 +1,1 @@
+"""Evaluation: metrics, calibration and the threshold below which an answer is unsure."""

@@ -1,0 +1,1 @@
+"""Prediction without torch: decoding, preprocessing and the Predictor on ONNX Runtime."""

@@ -1,0 +1,104 @@
+"""Start the training worker in N processes and follow what it tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dogbreed.errors import DogbreedError
+
+WORKER = "dogbreed.train.loop"
+LOG = "worker.log"
+# torchrun gives its workers 30 s to write a checkpoint before it ends them.
+_PATIENCE_S = 45
+
+# glibc gives large blocks back to the system and asks for them anew at every layer; kept, a CPU trains and computes
+# features up to 2.8 times faster (docs/performance.md). OMP_NUM_THREADS only keeps torchrun from warning of it: each
+# worker sets its own number of threads.
+_DEFAULT_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+Event = dict[str, Any]
+
+
+def argv(run: Path, instances: int, max_restarts: int) -> list[str]:
+    """The command that trains `run` in `instances` processes on this machine."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={instances}"]
+    return [*torchrun, f"--max-restarts={max_restarts}", "-m", WORKER, str(run), "--follow-parent"]
+
+
+def follow(run: Path, instances: int, max_restarts: int) -> Iterator[Event]:
+    """Train `run`, yielding the worker's events; nothing is left running however this ends.
+
+    When the consumer stops (Ctrl-C, close) the workers write a checkpoint and end. When this process dies, its end of
+    their stdin closes and they do the same. Raises DogbreedError when training fails.
+    """
+    with open(run / LOG, "ab") as log:
+        process = subprocess.Popen(
+            argv(run, instances, max_restarts),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            # Ctrl-C is for this process: it passes on a gentler signal, after which checkpoints can be written.
+            start_new_session=True,
+            env=_DEFAULT_ENVIRONMENT | os.environ,
+        )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            event = _parse(line)
+            if event is None:
+                continue
+            if event["event"] == "error":
+                raise DogbreedError(event["message"], event["hint"])
+            yield event
+        if process.wait() != 0:
+            hint = f"the workers' own words are in {run / LOG}; go on with: dogbreed train --resume {run}"
+            raise DogbreedError(f"training failed: {_last_words(run / LOG)}", hint)
+    finally:
+        _end(process)
+
+
+def _parse(line: bytes) -> Event | None:
+    """An event; None for anything else that a library prints."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "event" in value else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the workers write a checkpoint, reading on so that none of them is stuck on a full pipe; then be sure."""
+    if process.stdin:
+        process.stdin.close()
+        process.stdin = None
+    try:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=_PATIENCE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _last_words(log: Path) -> str:
+    """The last line of the log that names an exception."""
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = [line.strip() for line in lines if "Error" in line and not line.startswith((" ", "\t"))]
+        if named:
+            return named[-1][:300]
+    return "the worker ended without a word"

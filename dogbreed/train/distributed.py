@@ -1,0 +1,177 @@
+"""N processes that train one model: who I am, what we agree on, and statistics over all of us."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+
+_TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class World:
+    """Rank, size and device; rank and size come from the environment that torchrun sets, else a world of one."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> World:
+        """Join the other processes: NCCL where each has a GPU, gloo otherwise."""
+        rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        local, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        gpu = torch.cuda.is_available() and torch.cuda.device_count() >= local_size
+        device = torch.device("cuda", local) if gpu else torch.device("cpu")
+        if gpu:
+            torch.cuda.set_device(device)
+        else:
+            torch.set_num_threads(max(1, available_cores() // local_size))
+        if size > 1:
+            dist.init_process_group(
+                "nccl" if gpu else "gloo", store=_meeting_point(), rank=rank, world_size=size, timeout=_TIMEOUT
+            )
+        return cls(rank, size, device)
+
+    def leave(self) -> None:
+        """Part from the other processes."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
+    def mean_and_flag(self, value: Tensor, flag: bool) -> tuple[float, bool]:
+        """The mean of `value` over all ranks, and whether any rank raised `flag`; one exchange for both."""
+        both = torch.stack([value.detach().float().to(self.device), torch.tensor(float(flag), device=self.device)])
+        if self.size > 1:
+            dist.all_reduce(both)
+        mean, flags = both.tolist()
+        return mean / self.size, flags > 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Sums over all ranks."""
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if self.size > 1:
+            dist.all_reduce(total)
+        result: list[float] = total.tolist()
+        return result
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def share(self, count: int) -> range:
+        """The indices 0..count-1 that are this rank's: every one belongs to exactly one rank."""
+        return range(self.rank, count, self.size)
+
+    def gather(self, mine: Tensor, count: int) -> Tensor:
+        """Rows [count, ...] in order, from each rank's rows for its `share(count)`."""
+        if self.size == 1:
+            return mine
+        longest = -(-count // self.size)
+        padded = mine.new_zeros((longest, *mine.shape[1:]))
+        padded[: len(mine)] = mine
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return torch.stack(parts, dim=1).flatten(0, 1)[:count]
+
+
+    def broadcast(self, rows: Tensor) -> Tensor:
+        """Rank 0's `rows` (three dimensions, float32) on every rank."""
+        if self.size == 1:
+            return rows
+        shape = [int(size) for size in self.sum([float(size) for size in rows.shape] if self.rank == 0 else [0.0] * 3)]
+        held = rows.to(self.device).contiguous() if self.rank == 0 else torch.empty(shape, device=self.device)
+        dist.broadcast(held, 0)
+        return held.cpu()
+
+    def exchange(self, model: nn.Module) -> None:
+        """Add up the gradients of `model` over all ranks, as each training step does."""
+        gradients = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
+        if self.size > 1:
+            dist.all_reduce(torch.cat(gradients))
+
+    def efficiency(self, alone: Callable[[], None], together: Callable[[], None]) -> float | None:
+        """How much of N times one worker's speed N workers reach: 1.0 is perfect, 1/N is no gain at all.
+
+        Rank 0 works `alone` while the others wait, then all work `together`, exchange included, on as much each.
+        None in a world of one.
+        """
+        if self.size == 1:
+            return None
+        together()  # the first time is slower than the others
+        self.wait()
+        one = _timed(alone) if self.rank == 0 else 0.0
+        self.wait()
+        all_ = _timed(together)
+        ones, alls = self.sum([one, all_ / self.size])
+        return ones / alls
+
+
+def _meeting_point() -> dist.Store:
+    """Where the ranks find each other: torchrun's own store, apart for each restart.
+
+    torch 2.13 lets a restarted worker read the addresses that dead ones left there, and it waits for them in vain.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    agent_serves = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(address, port, is_master=not agent_serves and os.environ["RANK"] == "0", timeout=_TIMEOUT)
+    return dist.PrefixStore(f"dogbreed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _timed(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    for _ in range(3):
+        work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def available_cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all ranks, so that N ranks train as one does.
+
+    torch's own SyncBatchNorm works on GPUs only. All ranks must hold batches of one size.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training or not dist.is_initialized():
+            return super().forward(images)
+        images = images.float()
+        moments = torch.cat([images.mean(dim=(0, 2, 3)), images.square().mean(dim=(0, 2, 3))])
+        moments = differentiable_all_reduce(moments) / dist.get_world_size()
+        mean, square = moments.chunk(2)
+        variance = (square - mean.square()).clamp_min(0)
+        self._remember(mean.detach(), variance.detach(), images.numel() // images.shape[1] * dist.get_world_size())
+        scale = torch.rsqrt(variance + self.eps)
+        normal = (images - mean[:, None, None]) * scale[:, None, None]
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        momentum = 0.1 if self.momentum is None else self.momentum
+        assert self.running_mean is not None and self.running_var is not None
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * count / max(1, count - 1), momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+
+
+def sync_batch_norms(model: nn.Module) -> None:
+    """Let every BatchNorm2d of `model` take its statistics over all ranks."""
+    for layer in model.modules():
+        if type(layer) is nn.BatchNorm2d:
+            layer.__class__ = SyncedBatchNorm2d
+
+

@@ -1,0 +1,253 @@
+"""The training worker, read from top to bottom: `python -m dogbreed.train.loop RUN`.
+
+The same module is one process, one of N on this machine, or one of N on machines elsewhere; rank and world size come
+from the environment, nothing else differs. It does what RUN/job.json says, goes on from RUN/checkpoints if there are
+any, and tells of its progress in JSON lines on stdout (rank 0 only).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD, AdamW, Optimizer
+
+from dogbreed import __version__
+from dogbreed.config import TrainSettings
+from dogbreed.errors import DogbreedError
+from dogbreed.evaluate.calibration import softmax
+from dogbreed.evaluate.metrics import report
+from dogbreed.run import METRICS, write_atomically
+from dogbreed.train import checkpoint, finish, model, tasks
+from dogbreed.train.checkpoint import Progress
+from dogbreed.train.distributed import World
+from dogbreed.train.job import Job
+
+_TELL_EVERY_S = 0.5
+_GRACE_S = 60
+_NESTEROV_MOMENTUM = 0.9
+
+
+def main() -> None:
+    """Parse the arguments, train, and turn an error into an event."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--photos", type=Path, help="where the photos lie on this machine")
+    parser.add_argument("--follow-parent", action="store_true", help="stop when stdin closes")
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    # A handler may not write or exchange anything; it leaves a note that the loop reads between two steps.
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    if arguments.follow_parent:
+        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    try:
+        train(arguments.run, arguments.photos, stop)
+    except DogbreedError as error:
+        tell("error", message=error.message, hint=error.hint)
+        sys.exit(1)
+
+
+def tell(event: str, **values: Any) -> None:
+    """One line of progress; when nobody listens any more, the checkpoint still has to be written."""
+    with suppress(BrokenPipeError):
+        print(json.dumps({"event": event, **values}), flush=True)  # noqa: T201 - the worker's protocol, not talk
+
+
+def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
+    """Train what RUN/job.json asks for and finish the Run; ends early, with a checkpoint, once `stop` is set."""
+    # ---- who we are and what to do
+    world = World.join()
+    leader = world.rank == 0
+    job = Job.read(run, photos)
+    settings = job.settings
+    say = tell if leader else _silent
+    start = model.start(settings.backbone, settings.weights, job.breeds, settings.seed)
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    total = len({photo.sha256 for photo in job.photos})
+    say("start", pid=os.getpid(), world=world.size, device=str(world.device), origin=start.origin, restarts=restarts)
+
+    # ---- the task: a head on features, or the whole model on photos
+    initial = model.to_state(start.model)
+    task = tasks.make(job, start, world, lambda count: say("features", count=count * world.size, total=total))
+    module = task.module
+    optimizer = _optimizer(module, settings)
+    progress, best = checkpoint.read(run, module, optimizer)
+    averaged = {name.removeprefix(_AVERAGED): best.pop(name) for name in list(best) if name.startswith(_AVERAGED)}
+    if settings.average and not averaged:
+        averaged = _copy(module)
+    if task.efficiency is not None:
+        progress.efficiency = task.efficiency
+    net = DistributedDataParallel(module, broadcast_buffers=False) if world.size > 1 else module
+    truth = {name: np.asarray(job.truth(job.split(name)), np.int64) for name in ("valid", "test")}
+    say("train", epochs=settings.epochs, steps=task.steps, batch=task.batch, epoch=progress.epoch, step=progress.step)
+
+    def save() -> None:
+        if leader:
+            extra = {_AVERAGED + name: value for name, value in averaged.items()}
+            checkpoint.write(run, module, optimizer, best | extra, progress)
+
+    # ---- the loop
+    last_told = 0.0
+    while progress.epoch < settings.epochs and not _is_stale(progress, settings.patience):
+        epoch, began = progress.epoch, time.perf_counter()
+        batches = task.batches(epoch, progress.step)
+        for step in range(progress.step, task.steps):
+            inputs, targets = next(batches)
+            rate = _learning_rate(settings, epoch * task.steps + step, task.steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+            loss = task.loss(net, inputs, targets, (epoch, step))
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            mean, stopping = world.mean_and_flag(loss, stop.is_set())
+            if not math.isfinite(mean):
+                raise DogbreedError(
+                    f"the loss became {mean} in epoch {epoch + 1}, step {step + 1}; the last checkpoint is kept",
+                    f"a lower --lr (now {settings.lr:g}) usually mends it",
+                )
+            _average(averaged, module, settings.average, epoch * task.steps + step)
+            progress.step, progress.loss_sum = step + 1, progress.loss_sum + mean
+            progress.photos += task.batch
+            now = time.perf_counter()
+            if now - last_told > _TELL_EVERY_S:
+                last_told = now
+                done = (step + 1) * task.batch
+                say("step", epoch=epoch + 1, done=done, total=task.steps * task.batch, loss=round(mean, 4))
+            if stopping:
+                progress.seconds += now - began
+                save()
+                say("stopped", epoch=epoch + 1, step=step + 1)
+                world.leave()
+                return
+
+        # ---- the end of an epoch: evaluate, remember the best, write down
+        spent = time.perf_counter() - began
+        figures = _evaluate(task, averaged, truth["valid"], job.breeds)
+        if figures["loss"] < progress.best_loss:
+            progress.best_loss, progress.best_epoch = figures["loss"], epoch
+            best = dict(averaged) if averaged else _copy(module)
+        line = {
+            "epoch": epoch + 1,
+            "train_loss": round(progress.loss_sum / task.steps, 4),
+            "valid_loss": figures["loss"],
+            "valid_top1": figures["top1"],
+            "lr": rate,
+            "images_per_second": round(task.steps * task.batch / max(spent, 1e-9), 1),
+        }
+        progress.history.append(line)
+        progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
+        progress.seconds += spent
+        save()
+        if leader:
+            lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
+            write_atomically(run / METRICS, lines.encode())
+        say("epoch", **line, best=progress.best_epoch == epoch)
+
+    # ---- the best weights, measured on splits that no step has seen
+    module.load_state_dict(_blend(best, initial, settings.blend, module))
+    logits = {name: task.logits(name) for name in ("valid", "test")}
+    world.leave()
+    if leader:
+        versions = {"dogbreed": __version__, "python": platform.python_version(), "torch": torch.__version__}
+        made = finish.Made(run, job, start, logits, progress, world.size, versions)
+        done = finish.write(made, lambda stage: say("finish", stage=stage))
+        say("done", **done)
+
+
+_AVERAGED = "averaged."
+
+
+def _silent(event: str, **values: Any) -> None:
+    pass
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    # Ends when the launcher has gone, even by SIGKILL. Not through sys.stdin, whose lock would outlive this thread.
+    while os.read(0, 1024):
+        pass
+    stop.set()
+    # A worker that hangs outside the loop reads no note; nothing may be left running.
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+def _optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
+    """Weight decay acts on matrices and kernels, not on biases and normalisation."""
+    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.lr, momentum=_NESTEROV_MOMENTUM, nesterov=True)
+    return AdamW(groups, lr=settings.lr)
+
+
+def _learning_rate(settings: TrainSettings, step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine to zero; `step` counts from the first epoch, `steps` are those of one."""
+    warmup, total = settings.warmup_epochs * steps, settings.epochs * steps
+    if step < warmup:
+        return settings.lr * (step + 1) / max(1.0, warmup)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
+
+
+def _is_stale(progress: Progress, patience: int) -> bool:
+    return patience > 0 and progress.epoch - 1 - progress.best_epoch >= patience
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _average(averaged: dict[str, Tensor], module: nn.Module, decay: float, step: int) -> None:
+    """Move the running average towards the weights; early steps count more, as the start should be forgotten."""
+    if not averaged:
+        return
+    decay = min(decay, (step + 1) / (step + 10))
+    for name, value in module.state_dict().items():
+        if value.is_floating_point():
+            averaged[name].lerp_(value, 1 - decay)
+        else:
+            averaged[name].copy_(value)
+
+
+def _evaluate(
+    task: tasks.Task, averaged: dict[str, Tensor], truth: np.ndarray[Any, Any], breeds: tuple[str, ...]
+) -> dict[str, Any]:
+    held = _copy(task.module) if averaged else {}
+    if averaged:
+        task.module.load_state_dict(averaged)
+    logits = task.logits("valid")
+    if held:
+        task.module.load_state_dict(held)
+    return report(softmax(logits.numpy()), truth, breeds)
+
+
+def _blend(
+    best: dict[str, Tensor], initial: dict[str, Tensor], share: float, module: nn.Module
+) -> dict[str, Tensor]:
+    """The best weights with `share` of the starting ones in them (Wortsman et al. 2022, WiSE-FT)."""
+    state = best or _copy(module)
+    if not share:
+        return state
+    return {
+        name: value.lerp(initial[name].to(value), share) if value.is_floating_point() else value
+        for name, value in state.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from dogbreed.data.photoset import PhotoSet, read
+
+# A busy machine is slow, not wrong.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache-of-this-test"
+    monkeypatch.setenv("DOGBREED_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def look_at() -> Callable[..., PhotoSet]:
+    def call(root: Path, **options: Any) -> PhotoSet:
+        return read(root, **({"valid": 0.2, "test": 0.2, "seed": 0, "strict": False} | options))
+
+    return call
