@@ -102,8 +102,9 @@ class TrainSettings:
     mixup: Annotated[float, Ge(0)] = 0.0
     # Show photos of rare breeds more often: (photos of the largest breed / photos of this one) ** balance times.
     balance: Annotated[float, Ge(0), Le(1)] = 0.0
-    # Batch normalisation: frozen keeps the statistics of the starting weights, train learns them over all workers.
-    batch_norm: Literal["frozen", "train"] = "train"
+    # Batch normalisation: frozen keeps the statistics of the starting weights, train learns them over all workers;
+    # rebased does too, after it has given the layers the statistics of these photos (for converted weights).
+    batch_norm: Literal["frozen", "train", "rebased"] = "train"
     # Weight of the answers of the untouched starting network against the labels (distillation), at a temperature.
     distill: Annotated[float, Ge(0), Le(1)] = 0.0
     distill_temperature: Annotated[float, Gt(0)] = 2.0

@@ -5,6 +5,7 @@ Apart from `cli.predict`, which needs Typer, so that the plain `dogbreed predict
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -41,9 +42,15 @@ def predict(
     given = settings.load(flags, config=config, use_file=use_file).predict
     chosen = find(given.run)
 
+    # Nothing here multiplies matrices in numpy, so the threads that it would start for that are only a delay.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from dogbreed.infer.session import Session
+
+    session = Session(chosen)
+
     from dogbreed.infer.predictor import Predictor
 
-    predictor = Predictor.open(chosen, wait=False)
+    predictor = Predictor.open(chosen, session=session)
     ui.note(f"model: {_what(chosen)}, {len(predictor.labels)} breeds")
 
     from dogbreed.infer.sources import expand

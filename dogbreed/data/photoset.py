@@ -223,12 +223,14 @@ def _lacking(listing: Listing, used: Sequence[Photo], root: Path) -> list[Proble
     for candidate in listing.candidates:
         where.setdefault(normalise(candidate.original), candidate.path)
     wanted = {photo.split for photo in used}
+    # In a folder with splits of its own, one photo for training is few, but nothing has to be split.
+    has_splits = any(candidate.split for candidate in listing.candidates)
     problems = []
     for breed, path in sorted(where.items()):
         has = splits[breed]
         if not counts[breed]:
             problems.append(Problem(path, "empty-class", f"{breed} has no usable photo", used=False))
-        elif counts[breed] == 1:
+        elif counts[breed] == 1 and not (has_splits and has["train"]):
             problems.append(Problem(path, "one-photo", f"{breed} has one usable photo", used=True))
         elif not has["train"]:
             problems.append(Problem(path, "no-train", f"{breed} has no photo to train on", used=True))

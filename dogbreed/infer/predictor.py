@@ -21,8 +21,9 @@ import numpy as np
 from dogbreed.errors import DogbreedError, PhotoError
 from dogbreed.infer.photo import read_photo
 from dogbreed.infer.preprocess import Preprocessing
+from dogbreed.infer.session import MEND, Session
 from dogbreed.infer.sources import Source
-from dogbreed.run import MODEL, ONNX, Run
+from dogbreed.run import MODEL, Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _CHUNK = 16  # photos per run of the session in `logits`; bounds its memory
 _AHEAD = 8  # photos per worker that may be under way before the oldest has been answered
 _LET_OUT_S = 1.0
-_MEND = "train again, or fetch the run anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +79,29 @@ class Predictor:
         self.unsure_meaning = str(info.get("unsure_meaning", ""))
         if not (self.labels and 0 < self.temperature < math.inf and math.isfinite(self.unsure_below)):
             raise ValueError("labels, temperature or unsure_below make no sense")
-        self._loading: _Loading | None = None
+        self._session: Session | None = None
 
     @classmethod
-    def open(cls, run: Run, *, threads: int | None = None, wait: bool = True) -> Predictor:
+    def open(cls, run: Run, *, threads: int | None = None, session: Session | None = None) -> Predictor:
         """Load and verify the Run's model; `threads` work on one photo (or batch) together, one when not given.
 
-        Raises DogbreedError when a file of the Run is missing, changed or does not fit the others. Without `wait` the
-        model is loaded beside whatever comes next, and the first use of it waits and raises.
+        Raises DogbreedError when a file of the Run is missing, changed or does not fit the others. With a `session`
+        that is being loaded already, this does not wait for it: its first use waits and raises.
         """
         try:
             self = cls(run.info)
         except (KeyError, TypeError, ValueError) as error:
-            raise DogbreedError(f"{run.path / MODEL} is damaged: {type(error).__name__} {error}", _MEND) from error
-        self._loading = _Loading(run, len(self.labels), threads or 1)
-        if wait:
-            self._loading.wait()
+            raise DogbreedError(f"{run.path / MODEL} is damaged: {type(error).__name__} {error}", MEND) from error
+        self._session = session or Session(run, threads)
+        if not session:
+            self._session.wait()
         return self
 
     def logits(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [n, 3, crop, crop], as `Preprocessing` makes them, to raw outputs float32 [n, len(labels)]."""
-        assert self._loading, "made without Predictor.open"
-        session, name = self._loading.wait()
+        assert self._session, "made without Predictor.open"
         chunks = [pixels[start : start + _CHUNK] for start in range(0, len(pixels), _CHUNK)]
-        parts = [session.run(None, {name: chunk})[0] for chunk in chunks]
+        parts = [self._session.run(chunk) for chunk in chunks]
         return np.concatenate(parts) if parts else np.empty((0, len(self.labels)), np.float32)
 
     def predict(self, data: bytes, *, name: str = "", top_k: int = 5) -> Answer:
@@ -164,7 +163,7 @@ class Predictor:
 
     def _rank(self, logits: NDArray[np.float32], top_k: int) -> Answer:
         if not np.isfinite(logits).all():
-            raise PhotoError("no-answer", "the model gave no finite numbers", f"it is damaged: {_MEND}")
+            raise PhotoError("no-answer", "the model gave no finite numbers", f"it is damaged: {MEND}")
         scaled = logits.astype(np.float64) / self.temperature
         shares = np.exp(scaled - scaled.max())
         shares /= shares.sum()
@@ -195,46 +194,3 @@ class _Job:
             raise self.bug
         assert self.answer
         return self.answer
-
-
-class _Loading:
-    """The session on its way: read, verified and built in a thread of its own."""
-
-    def __init__(self, run: Run, outputs: int, threads: int) -> None:
-        self._run, self._outputs, self._threads = run, outputs, threads
-        self._result: tuple[Any, str] | DogbreedError | None = None
-        # No daemon: a process that ends while ONNX Runtime is at work in a daemon would be aborted.
-        self._thread = threading.Thread(target=self._load)
-        self._thread.start()
-
-    def wait(self) -> tuple[Any, str]:
-        """The session and the name of its input."""
-        self._thread.join()
-        if isinstance(self._result, DogbreedError):
-            raise self._result
-        assert self._result
-        return self._result
-
-    def _load(self) -> None:
-        try:
-            self._result = self._build(self._run.read(ONNX))
-        except DogbreedError as error:
-            self._result = error
-        # ONNX Runtime raises its own kinds, derived from nothing but Exception.
-        except Exception as error:  # noqa: BLE001
-            what = " ".join(str(error).split())[:200]
-            self._result = DogbreedError(f"the model in {self._run.path} cannot be used: {what}", _MEND)
-
-    def _build(self, model: bytes) -> tuple[Any, str]:
-        # Here, so that it is imported beside the decoder of the photo.
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        outputs = session.get_outputs()[0].shape[-1]
-        if outputs != self._outputs:
-            raise ValueError(f"{outputs} outputs for {self._outputs} labels")
-        return session, session.get_inputs()[0].name

@@ -34,11 +34,14 @@ from dogbreed.evaluate.metrics import report
 from dogbreed.run import METRICS, write_atomically
 from dogbreed.train import checkpoint, finish, model, tasks
 from dogbreed.train.checkpoint import Progress
+from dogbreed.train.dataset import evaluation_batches
 from dogbreed.train.distributed import World
 from dogbreed.train.job import Job
+from dogbreed.train.rebase import rebase
 
 _TELL_EVERY_S = 0.5
 _GRACE_S = 60
+_REBASE_PHOTOS = 400
 _NESTEROV_MOMENTUM = 0.9
 
 
@@ -81,6 +84,10 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     say("start", pid=os.getpid(), world=world.size, device=str(world.device), origin=start.origin, restarts=restarts)
 
     # ---- the task: a head on features, or the whole model on photos
+    if settings.batch_norm == "rebased" and settings.method == "finetune":
+        # The same photos on every rank and after every restart, so that all have the same model.
+        some = job.split("train")[:: max(1, len(job.split("train")) // _REBASE_PHOTOS)]
+        rebase(start.model, evaluation_batches(some, start.preprocessing, 32, torch.get_num_threads()))
     initial = model.to_state(start.model)
     task = tasks.make(job, start, world, lambda count: say("features", count=count * world.size, total=total))
     module = task.module
@@ -140,7 +147,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
         figures = _evaluate(task, averaged, truth["valid"], job.breeds)
         if figures["loss"] < progress.best_loss:
             progress.best_loss, progress.best_epoch = figures["loss"], epoch
-            best = dict(averaged) if averaged else _copy(module)
+            best = {name: value.clone() for name, value in averaged.items()} or _copy(module)
         line = {
             "epoch": epoch + 1,
             "train_loss": round(progress.loss_sum / task.steps, 4),

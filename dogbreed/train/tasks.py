@@ -81,7 +81,7 @@ class FullTask:
         self._job, self._settings, self._world, self._pre = job, job.settings, world, start.preprocessing
         self._teacher = copy.deepcopy(start.model).to(world.device).eval() if job.settings.distill else None
         self.module = start.model.to(world.device, memory_format=torch.channels_last)
-        if world.size > 1 and job.settings.batch_norm == "train":
+        if world.size > 1 and job.settings.batch_norm != "frozen":
             sync_batch_norms(self.module)
         photos = job.split("train")
         truth = job.truth(photos)

@@ -142,3 +142,16 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(PhotoError) as caught:
         read_photo(buffer.getvalue(), at_least=256)
     assert caught.value.kind == "bomb"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "I;16"])
+def test_reducing_band_by_band_leaves_no_seams(mode: str) -> None:
+    image = draw(8, (1501, 1303))
+    if mode == "I;16":
+        odd = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    else:
+        odd = image.convert(mode)
+    data = png(odd)
+    whole, reduced = read_photo(data).image, read_photo(data, at_least=100).image
+    assert reduced.size == (251, 218)
+    assert np.abs(np.asarray(whole.reduce(6)).astype(int) - np.asarray(reduced)).max() <= 1

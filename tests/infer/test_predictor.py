@@ -14,6 +14,7 @@ from drawn_photos import draw, encode
 
 from dogbreed.errors import DogbreedError, PhotoError
 from dogbreed.infer.predictor import Predictor, readable
+from dogbreed.infer.session import Session
 from dogbreed.infer.sources import Source
 from dogbreed.run import STARTER, Run
 
@@ -167,7 +168,7 @@ def test_a_changed_byte_is_noticed_also_without_waiting(broken: Callable[..., Ru
     path.write_bytes(data)
     with pytest.raises(DogbreedError, match="sha256"):
         Predictor.open(run)
-    lazy = Predictor.open(run, wait=False)
+    lazy = Predictor.open(run, session=Session(run))
     with pytest.raises(DogbreedError, match="sha256"):
         lazy.predict(encode(draw()))
     with pytest.raises(DogbreedError, match="sha256"):
