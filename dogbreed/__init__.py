@@ -1,3 +1,3 @@
-"""dogbreed: the whole life of a dog-breed image classifier, from photos to a running, scaled, audited service."""
+"""dogbreed: from photos of dogs to a classifier of their breeds, and its predictions."""
 
 __version__ = "0.1.0"

@@ -3,13 +3,14 @@
 Order: command-line flag > environment (`DOGBREED_<SECTION>_<KEY>`) > file > default. The file is `--config FILE`,
 the name of a recipe that comes with dogbreed (`--config finetune`), or the `dogbreed.toml` found here or in a folder
 above. Every setting has the same name everywhere: `--batch-size`, `DOGBREED_TRAIN_BATCH_SIZE`, `[train] batch_size`.
-An unknown key is an error, since a typo must not cost money. The comments below are the manual of the settings.
+An unknown key is an error, since a typo must not cost money. The comments below are the manual of the settings
+(docs/settings.md is made from them).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -50,18 +51,20 @@ class Lt(_Bound):
 
 
 Share = Annotated[float, Ge(0), Lt(1)]
+_PYDANTIC = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """Where the photos are and how they are split."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
 
-    # Folder of photos; empty: the drawn sample set.
+    # Folder of photos, in a file relative to that file; empty: the drawn sample set.
     path: str = ""
-    # Shares of each breed that go to the validation and test splits, where the folder has none of its own.
+    # Share of each breed that goes to the validation split, where the folder has none of its own.
     valid: Share = 0.15
+    # The same for the test split.
     test: Share = 0.15
     # Seed of the split and of the drawn sample set.
     seed: Annotated[int, Ge(0)] = 0
@@ -71,7 +74,7 @@ class DataSettings:
 class TrainSettings:
     """How the model is trained."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
 
     # head: a new head on a frozen backbone, its features computed once and cached. finetune: every layer.
     method: Literal["head", "finetune"] = "head"
@@ -79,18 +82,24 @@ class TrainSettings:
     backbone: str = "starter"
     # starter, imagenet (torchvision downloads it), none (random), or a .safetensors or .pth file.
     weights: str = "starter"
-    # Worker processes on this machine; machines elsewhere.
+    # Worker processes, which share each batch.
     instances: Annotated[int, Ge(1), Le(64)] = 1
+    # Passes over the photos, at most; see patience.
     epochs: Annotated[int, Ge(1)] = 40
     # Photos per step over all workers together, so that N workers reach the weights of one.
     batch_size: Annotated[int, Ge(1)] = 64
+    # sgd has Nesterov's momentum of 0.9, and needs a larger lr.
     optimizer: Literal["sgd", "adamw"] = "adamw"
     # Highest learning rate: linear warm-up to it, then a cosine down to zero.
     lr: Annotated[float, Gt(0)] = 0.003
+    # On matrices and kernels, not on biases and normalisation.
     weight_decay: Annotated[float, Ge(0)] = 0.01
+    # May be a part of an epoch; 0: none.
     warmup_epochs: Annotated[float, Ge(0)] = 1.0
+    # Share of the truth that is spread over all breeds.
     label_smoothing: Share = 0.0
-    # Only for finetune, from here ... Smallest share of the photo that a random crop keeps.
+    # -- only for finetune, down to blend:
+    # Smallest share of the photo that a random crop keeps.
     crop_scale: Annotated[float, Gt(0), Le(1)] = 0.35
     # Strength of random brightness, contrast and saturation; 0: none.
     colour_jitter: Share = 0.2
@@ -105,18 +114,23 @@ class TrainSettings:
     # Batch normalisation: frozen keeps the statistics of the starting weights, train learns them over all workers;
     # rebased does too, after it has given the layers the statistics of these photos (for converted weights).
     batch_norm: Literal["frozen", "train", "rebased"] = "train"
-    # Weight of the answers of the untouched starting network against the labels (distillation), at a temperature.
+    # Weight of the answers of the untouched starting network against the labels (distillation).
     distill: Annotated[float, Ge(0), Le(1)] = 0.0
+    # Temperature of that; higher tells more of the unlikely breeds.
     distill_temperature: Annotated[float, Gt(0)] = 2.0
     # Decay per step of a running average of the weights, which then is the model; 0: none.
     average: Share = 0.0
-    # Share of the starting weights mixed into the final ones (WiSE-FT). ... to here.
+    # Share of the starting weights mixed into the final ones (WiSE-FT).
     blend: Share = 0.0
+    # -- for both methods:
     # End after this many epochs without a better validation loss; 0: never.
     patience: Annotated[int, Ge(0)] = 8
+    # Seed of every random choice in training.
     seed: Annotated[int, Ge(0)] = 0
     # bf16 is mixed precision; auto takes it where the GPU or CPU computes in it.
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    # Keep kernels and matrices in 16 bits: half the size, for a model that is shipped.
+    half: bool = False
     # Start a failed worker again from the last checkpoint this many times.
     max_restarts: Annotated[int, Ge(0)] = 2
 
@@ -125,10 +139,11 @@ class TrainSettings:
 class PredictSettings:
     """How predictions are made."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
 
     # A Run's folder or name, or latest; empty: the newest Run here, else the bundled starter model.
     run: str = ""
+    # How many breeds to name for each photo.
     top_k: Annotated[int, Ge(1)] = 5
     # Whether photo addresses may lead into private networks.
     allow_private: bool = False
@@ -168,49 +183,84 @@ def load(flags: Mapping[str, Any] | None = None, *, config: str | None = None, u
     return _check(values)
 
 
+def recipes() -> dict[str, Path]:
+    """The settings files that come with dogbreed, by name."""
+    return {path.stem: path for folder in RECIPES if folder.is_dir() for path in sorted(folder.glob("*.toml"))}
+
+
+def variable(key: str) -> str:
+    """The environment variable of a setting."""
+    return ENV_PREFIX + key.upper().replace(".", "_")
+
+
 def _flag(key: str) -> str:
-    return "--" + key.split(".")[1].replace("_", "-")
+    return "DATA" if key == "data.path" else "--" + key.split(".")[1].replace("_", "-")
 
 
 def _find(config: str | None) -> Path | None:
     if config is None:
-        here = Path.cwd()
-        return next((folder / FILE_NAME for folder in (here, *here.parents) if (folder / FILE_NAME).is_file()), None)
-    candidates = [Path(config), *(folder / f"{config}.toml" for folder in RECIPES)]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        known = sorted({path.stem for folder in RECIPES if folder.is_dir() for path in folder.glob("*.toml")})
-        raise UsageError(f"no settings file {config}", f"give a file, or one of the recipes: {', '.join(known)}")
-    return found
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:
+            raise UsageError("the folder that this shell is in is gone", "change to another one") from None
+        # os.path, since Path.is_file raises where a folder may not be entered.
+        return next((file for folder in (here, *here.parents) if os.path.isfile(file := folder / FILE_NAME)), None)  # noqa: PTH113
+    if os.path.isfile(config):  # noqa: PTH113
+        return Path(config)
+    known = recipes()
+    if config not in known:
+        raise UsageError(f"no settings file {config}", f"give a file, or a recipe: {', '.join(sorted(known))}")
+    return known[config]
 
 
 def _read(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        # -sig, since some editors begin a file with a byte order mark.
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "leave it out with --no-config, or mend it") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        hint = "settings look like this: [train] on a line, and below it lr = 0.01"
+        raise UsageError(f"{path} is no TOML: {error}", hint) from error
     flat: dict[str, Any] = {}
     for section, content in tree.items():
         if not isinstance(content, dict):
-            raise UsageError(f"{path}: {section} stands outside a section", f"sections: {', '.join(SECTIONS)}")
+            at_home = [f"[{key.split('.')[0]}]" for key in KEYS if key.endswith(f".{section}")]
+            where = " or ".join(at_home) or ", ".join(f"[{name}]" for name in SECTIONS)
+            raise UsageError(f"{path}: {section} stands outside a section", f"write it below {where}")
+        if section not in SECTIONS:
+            raise UsageError(f"{path}: unknown section [{section}]", _closest(section, SECTIONS))
         flat |= {f"{section}.{key}": value for key, value in content.items()}
-    for key in flat:
+    for key, value in flat.items():
+        section, name = key.split(".", 1)
         if key not in KEYS:
-            section, name = key.split(".")
             raise UsageError(f"{path}: unknown setting [{section}] {name}", _closest(key, KEYS))
+        # pydantic would take true for the number 1.
+        if isinstance(value, bool) and not isinstance(getattr(SECTIONS[section], name), bool):
+            raise UsageError(f"{path}: [{section}] {name} is {str(value).lower()}", "this setting is no yes or no")
+    if flat.get("data.path"):
+        # The file may stand in a folder above this one.
+        flat["data.path"] = _beside(path, flat["data.path"])
     return flat
+
+
+def _beside(file: Path, value: Any) -> Any:
+    """A folder that `file` names, seen from here."""
+    if not isinstance(value, str) or value.startswith("~") or file.parent == Path.cwd():
+        return value
+    return str(file.parent / value)
 
 
 def _environment() -> dict[str, str]:
     """The settings that the environment gives, as key -> variable."""
-    names = {ENV_PREFIX + key.upper().replace(".", "_"): key for key in KEYS}
+    names = {variable(key): key for key in KEYS}
     given = {}
     for name in os.environ:
         if name.startswith(ENV_PREFIX) and name not in ENV_OTHER:
             if name not in names:
-                raise UsageError(f"unknown setting {name} in the environment", _closest(name, names))
+                raise UsageError(f"unknown setting {name} in the environment", _closest(name, [*names, *ENV_OTHER]))
             given[names[name]] = name
     return given
 
@@ -229,13 +279,21 @@ def _check(values: Mapping[str, tuple[Any, str]]) -> Settings:
             checked[section] = TypeAdapter(kind).validate_python(tree[section])
         except ValidationError as error:
             first = error.errors()[0]
-            key = f"{section}.{first['loc'][0]}"
-            value, source = values[key]
-            raise UsageError(f"{source} = {value!r}: {first['msg']}", f"this is the setting {key}") from error
+            raise _wrong(section, str(first["loc"][0]), values, first["msg"]) from error
     return Settings(**checked, sources={key: source for key, (_, source) in values.items()})
 
 
-def _closest(name: str, known: Any) -> str:
+def _wrong(section: str, name: str, values: Mapping[str, tuple[Any, str]], why: str) -> UsageError:
+    """A value that its setting cannot have, written as the user wrote it."""
+    key = f"{section}.{name}"
+    value, source = values[key]
+    given = f"{source}={value}" if source == variable(key) else f"{source} {value}"
+    if source not in (variable(key), _flag(key)):
+        given = f"{source}: [{section}] {name} = {value!r}"
+    return UsageError(f"{given}: {why[:1].lower()}{why[1:]}", f"this is the setting {key}; see dogbreed config")
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(name, list(known), n=1)

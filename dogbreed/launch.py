@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import EXIT_USAGE, DogbreedError, UsageError
 
 WORKER = "dogbreed.train.loop"
 LOG = "worker.log"
@@ -38,11 +38,12 @@ def argv(run: Path, instances: int, max_restarts: int) -> list[str]:
     return [*torchrun, f"--max-restarts={max_restarts}", "-m", WORKER, str(run), "--follow-parent"]
 
 
-def follow(run: Path, instances: int, max_restarts: int) -> Iterator[Event]:
+def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
     """Train `run`, yielding the worker's events; nothing is left running however this ends.
 
-    When the consumer stops (Ctrl-C, close) the workers write a checkpoint and end. When this process dies, its end of
-    their stdin closes and they do the same. Raises DogbreedError when training fails.
+    When the consumer stops (Ctrl-C, close), the workers write a checkpoint and end. When this process dies, its end of
+    their stdin closes and they do the same. On Ctrl-C while it waits, an event `stopping` comes before
+    KeyboardInterrupt. Raises DogbreedError when training fails.
     """
     with open(run / LOG, "ab") as log:
         process = subprocess.Popen(
@@ -61,11 +62,15 @@ def follow(run: Path, instances: int, max_restarts: int) -> Iterator[Event]:
             if event is None:
                 continue
             if event["event"] == "error":
-                raise DogbreedError(event["message"], event["hint"])
+                kind = UsageError if event["exit_code"] == EXIT_USAGE else DogbreedError
+                raise kind(event["message"], event["hint"])
             yield event
         if process.wait() != 0:
             hint = f"the workers' own words are in {run / LOG}; go on with: dogbreed train --resume {run}"
             raise DogbreedError(f"training failed: {_last_words(run / LOG)}", hint)
+    except KeyboardInterrupt:
+        yield {"event": "stopping"}
+        raise
     finally:
         _end(process)
 
@@ -89,6 +94,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.send_signal(signal.SIGTERM)
         process.communicate(timeout=_PATIENCE_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        # The workers have sessions of their own; they end as soon as they see that torchrun has gone.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

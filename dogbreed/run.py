@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,13 @@ class Run:
             info = json.loads((path / MODEL).read_text(encoding="utf-8"))
             newer = info["format"] > FORMAT
         except FileNotFoundError:
-            unfinished = (path / "checkpoints").is_dir()
+            unfinished = (path / "job.json").is_file()
             hint = f"dogbreed train --resume {path}" if unfinished else "see dogbreed runs"
             raise DogbreedError(f"{path} is no finished run", hint) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DogbreedError(f"{path / MODEL} cannot be read: {error}", "train again, or fetch the run anew") from error
+            raise DogbreedError(
+                f"{path / MODEL} cannot be read: {error}", "train again, or fetch the run anew"
+            ) from error
         if newer:
             raise DogbreedError(f"{path} was written by a newer dogbreed", "pip install --upgrade dogbreed")
         return cls(path, info)
@@ -78,7 +81,9 @@ class Run:
         try:
             data = (self.path / name).read_bytes()
         except OSError as error:
-            raise DogbreedError(f"{self.path / name}: {error.strerror}", "train again, or fetch the run anew") from error
+            raise DogbreedError(
+                f"{self.path / name}: {error.strerror}", "train again, or fetch the run anew"
+            ) from error
         if hashlib.sha256(data).hexdigest() != expected:
             raise DogbreedError(
                 f"{self.path / name} is not the file that model.json describes (sha256 differs)",
@@ -88,14 +93,14 @@ class Run:
 
     def finish(self, info: Mapping[str, Any]) -> Run:
         """Write model.json with the sha256 of every file of the model; the Run is complete only with it."""
-        names = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.suffix not in (".json", ".tmp"))
+        names = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.suffix not in (".json", ".log", ".tmp"))
         full = {"format": FORMAT, **info, "files": {name: _sha256(self.path / name) for name in names}}
         write_atomically(self.path / MODEL, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
         return Run(self.path, full)
 
 
 def find(name: str = "") -> Run:
-    """The Run that is meant: a folder, a name in ./runs, `latest`, `starter`; "" is the newest Run, else the starter."""
+    """The Run that is meant: a folder, a name in ./runs, latest, starter; "" is the newest Run, else the starter."""
     if name == "starter":
         return Run.open(STARTER)
     if name in ("", LATEST):
@@ -124,8 +129,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DogbreedError(f"cannot write {path}: {error.strerror}", "free some space or choose another folder") from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise DogbreedError(
+            f"cannot write {path}: {error.strerror}", "free some space or choose another folder"
+        ) from error
 
 
 def _age_key(path: Path) -> tuple[float, str]:

@@ -143,15 +143,19 @@ def sample(
     Example: dogbreed data sample sketches && dogbreed train sketches
     """
     from dogbreed.data.folders import refuse_full
-    from dogbreed.data.sample import draw_sample
+    from dogbreed.data.sample import draw_sample, is_here
 
-    refuse_full(folder)
     settings = _settings(config, no_config, {"data.seed": seed})
-    if not dry_run:
+    here = is_here(folder, breeds=breeds, photos=photos, seed=settings.seed)
+    if here:
+        ui.note(f"nothing to do: {folder} holds this set already")
+    else:
+        refuse_full(folder)
+    if not dry_run and not here:
         with _progress("drawing", "pictures") as progress:
             draw_sample(folder, breeds=breeds, photos=photos, seed=settings.seed, progress=progress)
     ui.note("these are drawings of invented breeds, not photographs")
-    facts = {"folder": str(folder), "drawn": True, "written": not dry_run}
+    facts = {"folder": str(folder), "drawn": True, "written": not (dry_run or here)}
     facts |= {"breeds": breeds, "photos": breeds * photos, "seed": settings.seed}
     if json:
         ui.answer(facts)

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from dogbreed import __version__
 from dogbreed.cli.guard import guarded
-from dogbreed.errors import EXIT_INTERRUPTED, UsageError
+from dogbreed.errors import EXIT_CODES, EXIT_INTERRUPTED, UsageError
 from dogbreed.ui import ui
 
 # Which module holds which command, in the order of the life cycle; each has `add(app)`.
 COMMANDS = {
     "data": "data",
     "train": "train",
-    "predict": "predict",
     "runs": "runs",
+    "predict": "predict",
     "config": "setup",
     "doctor": "setup",
 }
 
+
+class _InOrder(TyperGroup):
+    """Lists the commands in the order of the life cycle, where Typer puts groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in COMMANDS if name in self.commands]
+
+
 app = typer.Typer(
+    cls=_InOrder,
     name="dogbreed",
-    help="From photos to a running dog-breed classifier: train, predict, ship, scale, audit.\n\n"
-    "Start: `dogbreed predict photo.jpg`, or `dogbreed train --instances 2` and then predict.",
+    help="From photos to a dog-breed classifier and its predictions.\n\n"
+    "dogbreed predict photo.jpg\n\ndogbreed train photos --instances 2\n\ndogbreed data sample drawings",
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -61,17 +73,33 @@ def main() -> None:
 
 def run() -> int:
     """Run the command; the exit code."""
+    # Looked at before the parser does, since an error of the parser should look as asked for, too.
+    words = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    ui.json, ui.colour = "--json" in words, "--no-color" not in words
+    ui.verbose = "--verbose" in words or "-v" in words
+    shows_help = len(words) < 2 or "--help" in words or "-h" in words
+    if shows_help and ui.terminal and not ui.may_colour(sys.stdout):
+        _draw_help_plainly()
     return guarded(_invoke)
+
+
+def _draw_help_plainly() -> None:
+    # Typer's help, like all of Rich, keeps bold under NO_COLOR.
+    from typer import rich_utils
+
+    rich_utils.COLOR_SYSTEM = None
 
 
 def _invoke() -> int:
     try:
-        result = app(standalone_mode=False)
+        result = app(prog_name="dogbreed", standalone_mode=False)
     except typer.Exit as stop:
         result = stop.exit_code
     except typer.Abort:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
+        if not error.format_message():  # only the help was shown, as nothing was asked for
+            return error.exit_code
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "dogbreed"
         raise UsageError(error.format_message(), f"see {where} --help") from None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LOW_EFFICIENCY = 0.6
 _SHOWN_PROBLEMS = 5
+_STOPPING = "stopping: the workers write a checkpoint first (Ctrl-C again ends them at once)"
 
 
 def add(app: typer.Typer) -> None:
@@ -25,9 +26,13 @@ def add(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")
+    ] = None,
     instances: Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes, 1 if not set.")] = None,
-    method: Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")] = None,
     weights: Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")] = None,
@@ -52,8 +57,8 @@ def train(
     from dogbreed.errors import UsageError
     from dogbreed.run import Run
 
-    if resume and (data or out):
-        raise UsageError("--resume goes on with a run as it was begun", "leave out DATA and --out")
+    if resume and (data or out or config):
+        raise UsageError("--resume goes on with a run as it was begun", "leave out DATA, --out and --config")
     flags: dict[str, Any] = {
         "data.path": str(data) if data else None,
         "train.instances": instances,
@@ -68,6 +73,9 @@ def train(
     settings = settings_module.load(flags, config=config, use_file=not no_config)
     if resume:
         run, settings = _reopen(resume, flags)
+        if dry_run:
+            ui.line(f"would go on with {run.path} in {settings.train.instances} worker process(es); nothing was done")
+            return
     else:
         photos = _read(settings)
         if dry_run:
@@ -83,9 +91,16 @@ def _read(settings: Settings) -> PhotoSet:
     from dogbreed.data.photoset import read
 
     folder = Path(settings.data.path).expanduser() if settings.data.path else _sample(settings.data.seed)
+    own = settings.data
     with ui.progress("reading photos", None, "photos") as advance:
-        shares = {"valid": settings.data.valid, "test": settings.data.test}
-        photos = read(folder, seed=settings.data.seed, progress=lambda done, total: advance(1), **shares)
+        seen = 0
+
+        def show(done: int, total: int) -> None:
+            nonlocal seen
+            advance(done - seen, f"of {total}")
+            seen = done
+
+        photos = read(folder, valid=own.valid, test=own.test, seed=own.seed, progress=show)
     left_out = [problem for problem in photos.problems if not problem.used]
     for problem in left_out[:_SHOWN_PROBLEMS]:
         ui.warn(f"left out {problem.path}: {problem.detail or problem.kind}")
@@ -151,11 +166,14 @@ def _say_plan(settings: Settings, photos: PhotoSet) -> None:
 
 def _follow(run: Run, settings: Settings) -> dict[str, Any]:
     """Run the workers and draw what they tell; the last event."""
+    import signal
     from contextlib import closing
 
     from dogbreed import launch
 
     train = settings.train
+    # What ends a process politely is treated like Ctrl-C, so that it says how to go on.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     last: dict[str, Any] = {}
     with closing(launch.follow(run.path, train.instances, train.max_restarts)) as events:
         try:
@@ -163,8 +181,9 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
                 for last in events:
                     view.show(last)
         except KeyboardInterrupt:
-            ui.note("stopping: the workers write a checkpoint first (Ctrl-C again ends them at once)")
-            events.close()
+            if last.get("event") != "stopping":
+                ui.note(_STOPPING)
+                events.close()
             ui.note(f"go on with: dogbreed train --resume {run.path}")
             raise
     if last.get("event") == "done":
@@ -212,15 +231,21 @@ class _View:
                 self._seen = done
             case "epoch":
                 self._epoch(event)
+            case "stopping":
+                self._stack.close()
+                ui.note(_STOPPING)
             case "finish":
                 self._stack.close()
-                ui.note({"export": "exporting to ONNX", "parity": "comparing the export with the model"}[event["stage"]])
+                words = {"export": "exporting to ONNX", "parity": "comparing the export with the model"}
+                ui.note(words[event["stage"]])
 
     def _epoch(self, event: dict[str, Any]) -> None:
         best = "  best so far" if event["best"] else ""
+        valid = ""
+        if event["valid_loss"] is not None:
+            valid = f"valid loss {event['valid_loss']:.4f}  top-1 {event['valid_top1']:.3f}  "
         ui.note(
-            f"epoch {event['epoch']:>3}/{self._epochs}  loss {event['train_loss']:.4f}  "
-            f"valid loss {event['valid_loss']:.4f}  top-1 {event['valid_top1']:.3f}  "
+            f"epoch {event['epoch']:>3}/{self._epochs}  loss {event['train_loss']:.4f}  {valid}"
             f"{event['images_per_second']:.0f} images/s{best}"
         )
 

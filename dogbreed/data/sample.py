@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,19 @@ def draw_sample(
     return to
 
 
+def is_here(folder: Path, *, breeds: int, photos: int, seed: int) -> bool:
+    """Whether `folder` holds just this set already."""
+    try:
+        facts = json.loads((folder / DRAWN_MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(facts == _facts(breeds, photos, seed))
+
+
+def _facts(breeds: int, photos: int, seed: int) -> dict[str, Any]:
+    return {"drawn": True, "by": "dogbreed data sample", "breeds": breeds, "photos": photos, "seed": seed}
+
+
 def _draw_all(folder: Path, breeds: int, photos: int, seed: int, progress: Progress | None) -> None:
     for number, sketch in enumerate(SKETCHES[:breeds]):
         (folder / sketch.name).mkdir()
@@ -53,7 +67,7 @@ def _draw_all(folder: Path, breeds: int, photos: int, seed: int, progress: Progr
             (folder / sketch.name / f"drawn_{index:04}.jpg").write_bytes(buffer.getvalue())
             if progress:
                 progress(number * photos + index + 1, breeds * photos)
-    facts = {"drawn": True, "by": "dogbreed data sample", "breeds": breeds, "photos": photos, "seed": seed}
-    (folder / DRAWN_MARKER).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    facts = json.dumps(_facts(breeds, photos, seed), indent=2) + "\n"
+    (folder / DRAWN_MARKER).write_text(facts, encoding="utf-8")
     readme = _README.format(count=breeds * photos, breeds=breeds, seed=seed)
     (folder / "README.txt").write_text(readme, encoding="utf-8")

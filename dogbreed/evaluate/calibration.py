@@ -47,4 +47,5 @@ def unsure_threshold(probabilities: NDArray[np.floating], truth: NDArray[np.inte
     right = probabilities.argmax(axis=1) == truth
     if not right.any():
         return 0.0
-    return float(np.quantile(probabilities.max(axis=1)[right], 1 - KEEP_RIGHT))
+    # "lower", so that no fewer reach it; between two of a handful of answers there is no other honest value.
+    return float(np.quantile(probabilities.max(axis=1)[right], 1 - KEEP_RIGHT, method="lower"))

@@ -21,9 +21,7 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def report(
-    probabilities: NDArray[np.floating], truth: NDArray[np.integer], breeds: tuple[str, ...]
-) -> dict[str, Any]:
+def report(probabilities: NDArray[np.floating], truth: NDArray[np.integer], breeds: tuple[str, ...]) -> dict[str, Any]:
     """Top-1 with its interval, top-5, loss (nats), calibration error and recall by breed.
 
     probabilities [n, breeds], truth [n]. The calibration error is the expected calibration error over 15 bins of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -14,12 +14,13 @@ _LOSSES = (("train_loss", "#0969da", "training loss"), ("valid_loss", "#cf222e",
 _TOP1 = ("valid_top1", "#1a7f37", "validation top-1")
 
 
-def draw(history: Sequence[dict[str, Any]], path: Path) -> None:
-    """Losses (left axis, nats) and validation top-1 (right axis) over the epochs, as a PNG."""
+def draw(history: Sequence[dict[str, Any]]) -> bytes:
+    """A PNG: losses (left axis, nats) and validation top-1 (right axis, if there was any) over the epochs."""
     picture = Image.new("RGB", (_WIDTH, _HEIGHT), _PAPER)
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(13)
-    top = max([entry[key] for entry in history for key, _, _ in _LOSSES] or [1.0]) * 1.05 or 1.0
+    losses = [entry[key] for entry in history for key, _, _ in _LOSSES if entry[key] is not None]
+    top = max(losses or [1.0]) * 1.05 or 1.0
     for tick in range(5):
         y = _y(tick / 4)
         pen.line((_MARGIN, y, _WIDTH - _MARGIN, y), _GRID)
@@ -29,15 +30,19 @@ def draw(history: Sequence[dict[str, Any]], path: Path) -> None:
     for epoch in epochs[:: max(1, len(epochs) // 10)]:
         pen.text((_x(epoch, epochs), _HEIGHT - _MARGIN + 8), str(epoch), _INK, font, anchor="ma")
     for key, colour, _ in _LOSSES:
-        _line(pen, [(_x(entry["epoch"], epochs), _y(entry[key] / top)) for entry in history], colour)
-    _line(pen, [(_x(entry["epoch"], epochs), _y(entry[_TOP1[0]])) for entry in history], _TOP1[1])
+        seen = [entry for entry in history if entry[key] is not None]
+        _line(pen, [(_x(entry["epoch"], epochs), _y(entry[key] / top)) for entry in seen], colour)
+    tested = [entry for entry in history if entry[_TOP1[0]] is not None]
+    _line(pen, [(_x(entry["epoch"], epochs), _y(entry[_TOP1[0]])) for entry in tested], _TOP1[1])
     x = _MARGIN
     for _, colour, words in (*_LOSSES, _TOP1):
         pen.rectangle((x, 18, x + 14, 26), colour)
         pen.text((x + 20, 22), words, _INK, font, anchor="lm")
         x += 190
     pen.text((_WIDTH / 2, _HEIGHT - 14), "epoch", _INK, font, anchor="mm")
-    picture.save(path, optimize=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _x(epoch: int, epochs: Sequence[int]) -> float:

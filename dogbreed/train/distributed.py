@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -42,8 +43,13 @@ class World:
         return cls(rank, size, device)
 
     def leave(self) -> None:
-        """Part from the other processes."""
+        """Part from the other processes; the caller has let go of its DistributedDataParallel.
+
+        If that is the last to hold the group, torch 2.13 ends the group's threads while it keeps Python's lock, and
+        when one of them still needs the lock, both wait for ever.
+        """
         if self.size > 1:
+            gc.collect()
             dist.destroy_process_group()
 
     def mean_and_flag(self, value: Tensor, flag: bool) -> tuple[float, bool]:
@@ -81,7 +87,6 @@ class World:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:count]
-
 
     def broadcast(self, rows: Tensor) -> Tensor:
         """Rank 0's `rows` (three dimensions, float32) on every rank."""
@@ -147,17 +152,22 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
+        """Normalised with the moments over all ranks while training."""
         if not self.training or not dist.is_initialized():
             return super().forward(images)
         images = images.float()
-        moments = torch.cat([images.mean(dim=(0, 2, 3)), images.square().mean(dim=(0, 2, 3))])
-        moments = differentiable_all_reduce(moments) / dist.get_world_size()
-        mean, square = moments.chunk(2)
-        variance = (square - mean.square()).clamp_min(0)
+        own_variance, own_mean = torch.var_mean(images, dim=(0, 2, 3), correction=0)
+        # Double precision, since the difference of two squares loses digits; these are short vectors.
+        own_mean, own_variance = own_mean.double(), own_variance.double()
+        moments = torch.cat([own_mean, own_variance + own_mean.square()])
+        total: Tensor = differentiable_all_reduce(moments)  # type: ignore[no-untyped-call]
+        mean, square = (total / dist.get_world_size()).chunk(2)
+        mean, variance = mean.float(), (square - mean.square()).clamp_min(0).float()
         self._remember(mean.detach(), variance.detach(), images.numel() // images.shape[1] * dist.get_world_size())
         scale = torch.rsqrt(variance + self.eps)
         normal = (images - mean[:, None, None]) * scale[:, None, None]
-        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+        result: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return result
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
         momentum = 0.1 if self.momentum is None else self.momentum
@@ -173,5 +183,3 @@ def sync_batch_norms(model: nn.Module) -> None:
     for layer in model.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = SyncedBatchNorm2d
-
-

@@ -23,14 +23,14 @@ def to_onnx(model: Classifier, crop: int) -> bytes:
     torch's older exporter is asked for on purpose: 0.4 s where the new one takes 9 s on two cores, and the same graph
     for these networks. torch is pinned, so it stays there.
     """
-    plain = model.to("cpu", memory_format=torch.contiguous_format).eval()
+    plain = model.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             plain,
             (torch.zeros(1, 3, crop, crop),),
-            file,
+            file,  # type: ignore[arg-type]
             dynamo=False,
             input_names=["input"],
             output_names=["logits"],

@@ -52,7 +52,7 @@ def extract(
     missing = list({photo.sha256: photo for photo, flag in zip(photos, is_missing, strict=True) if flag}.values())
     efficiency = None
     if missing:
-        model = backbone.to(world.device, memory_format=torch.channels_last).eval()
+        model = backbone.to(world.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         efficiency = _efficiency(model, pre, world) if len(missing) >= _WORTH_MEASURING else None
         mine = tuple(missing[index] for index in world.share(len(missing)))
         computed = world.gather(_compute(model, mine, pre, world, tell), len(missing))

@@ -47,12 +47,15 @@ def write(made: Made, tell: Callable[[str], None]) -> dict[str, Any]:
     temperature = fit_temperature(logits["valid"], truth["valid"])
     metrics = {name: report(softmax(logits[name], temperature), truth[name], job.breeds) for name in logits}
     tell("export")
-    write_atomically(run / WEIGHTS, save(to_state(made.start.model)))
+    state = to_state(made.start.model)
+    if job.settings.half:
+        state = {name: value.half() if value.ndim > 1 else value for name, value in state.items()}
+    write_atomically(run / WEIGHTS, save(state))
     onnx = to_onnx(made.start.model, made.start.preprocessing.crop)
     write_atomically(run / ONNX, onnx)
     tell("parity")
     parity = check_parity(made.start.model, onnx, _held_out(made))
-    draw(progress.history, run / "curve.png")
+    write_atomically(run / "curve.png", draw(progress.history))
     efficiency = None if progress.efficiency is None else round(progress.efficiency, 3)
     info = {
         "id": run.name,
@@ -79,8 +82,8 @@ def write(made: Made, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _held_out(made: Made) -> NDArray[np.float32]:
-    """Some photos that no training step has seen, preprocessed, float32 [n, 3, h, w]."""
-    photos = made.job.split("test") or made.job.split("valid")
+    """Some photos that no training step has seen, if there are any, preprocessed, float32 [n, 3, h, w]."""
+    photos = made.job.split("test") or made.job.split("valid") or made.job.split("train")
     # Evenly from all breeds: the photos are in the order of their breeds.
     some = photos[:: max(1, len(photos) // _PARITY_PHOTOS)][:_PARITY_PHOTOS]
     pre = made.start.preprocessing

@@ -51,12 +51,12 @@ class Job:
         """The job in a Run's folder; `root` tells where the photos lie on this machine, if elsewhere."""
         try:
             value = json.loads((run / FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            folder = root or Path(value["data"]["root"])
+            photos = tuple(Photo(folder / path, breed, split, digest) for path, breed, split, digest in value["photos"])
+            settings = TrainSettings(**value["settings"]["train"])
+            return cls(settings, tuple(value["data"]["breeds"]), photos, value["data"], value["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DogbreedError(f"{run} holds no training job: {error}", "start anew: dogbreed train") from error
-        folder = root or Path(value["data"]["root"])
-        photos = tuple(Photo(folder / path, breed, split, digest) for path, breed, split, digest in value["photos"])
-        settings = TrainSettings(**value["settings"]["train"])
-        return cls(settings, tuple(value["data"]["breeds"]), photos, value["data"], value["settings"])
 
 
 def write(run: Path, settings: Mapping[str, Any], photos: PhotoSet) -> None:
@@ -74,7 +74,8 @@ def write(run: Path, settings: Mapping[str, Any], photos: PhotoSet) -> None:
             "originals": dict(photos.originals),
         },
         "photos": [
-            [str(photo.path.relative_to(photos.root)), photo.breed, photo.split, photo.sha256] for photo in photos.photos
+            [str(photo.path.relative_to(photos.root)), photo.breed, photo.split, photo.sha256]
+            for photo in photos.photos
         ],
     }
     write_atomically(run / FILE, json.dumps(value).encode())

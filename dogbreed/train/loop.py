@@ -60,14 +60,16 @@ def main() -> None:
     try:
         train(arguments.run, arguments.photos, stop)
     except DogbreedError as error:
-        tell("error", message=error.message, hint=error.hint)
+        tell("error", message=error.message, hint=error.hint, exit_code=error.exit_code)
         sys.exit(1)
 
 
 def tell(event: str, **values: Any) -> None:
     """One line of progress; when nobody listens any more, the checkpoint still has to be written."""
     with suppress(BrokenPipeError):
-        print(json.dumps({"event": event, **values}), flush=True)  # noqa: T201 - the worker's protocol, not talk
+        # One write, so that the lines of several ranks do not mix.
+        sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+        sys.stdout.flush()
 
 
 def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
@@ -88,12 +90,13 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
         # The same photos on every rank and after every restart, so that all have the same model.
         some = job.split("train")[:: max(1, len(job.split("train")) // _REBASE_PHOTOS)]
         rebase(start.model, evaluation_batches(some, start.preprocessing, 32, torch.get_num_threads()))
-    initial = model.to_state(start.model)
     task = tasks.make(job, start, world, lambda count: say("features", count=count * world.size, total=total))
     module = task.module
+    initial = _copy(module)
     optimizer = _optimizer(module, settings)
     progress, best = checkpoint.read(run, module, optimizer)
-    averaged = {name.removeprefix(_AVERAGED): best.pop(name) for name in list(best) if name.startswith(_AVERAGED)}
+    kept = [name for name in best if name.startswith(_AVERAGED)]
+    averaged = {name.removeprefix(_AVERAGED): best.pop(name).to(world.device) for name in kept}
     if settings.average and not averaged:
         averaged = _copy(module)
     if task.efficiency is not None:
@@ -103,6 +106,8 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     say("train", epochs=settings.epochs, steps=task.steps, batch=task.batch, epoch=progress.epoch, step=progress.step)
 
     def save() -> None:
+        if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
+            raise _diverged("a weight is no longer finite", progress, settings)
         if leader:
             extra = {_AVERAGED + name: value for name, value in averaged.items()}
             checkpoint.write(run, module, optimizer, best | extra, progress)
@@ -110,9 +115,9 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     # ---- the loop
     last_told = 0.0
     while progress.epoch < settings.epochs and not _is_stale(progress, settings.patience):
-        epoch, began = progress.epoch, time.perf_counter()
-        batches = task.batches(epoch, progress.step)
-        for step in range(progress.step, task.steps):
+        epoch, first, began = progress.epoch, progress.step, time.perf_counter()
+        batches = task.batches(epoch, first)
+        for step in range(first, task.steps):
             inputs, targets = next(batches)
             rate = _learning_rate(settings, epoch * task.steps + step, task.steps)
             for group in optimizer.param_groups:
@@ -123,10 +128,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
             optimizer.step()
             mean, stopping = world.mean_and_flag(loss, stop.is_set())
             if not math.isfinite(mean):
-                raise DogbreedError(
-                    f"the loss became {mean} in epoch {epoch + 1}, step {step + 1}; the last checkpoint is kept",
-                    f"a lower --lr (now {settings.lr:g}) usually mends it",
-                )
+                raise _diverged(f"the loss became {mean}", progress, settings)
             _average(averaged, module, settings.average, epoch * task.steps + step)
             progress.step, progress.loss_sum = step + 1, progress.loss_sum + mean
             progress.photos += task.batch
@@ -139,22 +141,27 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
                 progress.seconds += now - began
                 save()
                 say("stopped", epoch=epoch + 1, step=step + 1)
+                del net  # see World.leave
                 world.leave()
                 return
 
         # ---- the end of an epoch: evaluate, remember the best, write down
         spent = time.perf_counter() - began
         figures = _evaluate(task, averaged, truth["valid"], job.breeds)
-        if figures["loss"] < progress.best_loss:
-            progress.best_loss, progress.best_epoch = figures["loss"], epoch
+        # Without validation photos there is no loss to go by, and the last epoch is the best.
+        valid_loss = figures.get("loss")
+        if valid_loss is not None and not math.isfinite(valid_loss):
+            raise _diverged(f"the validation loss became {valid_loss}", progress, settings)
+        if valid_loss is None or valid_loss < progress.best_loss:
+            progress.best_loss, progress.best_epoch = valid_loss or 0.0, epoch
             best = {name: value.clone() for name, value in averaged.items()} or _copy(module)
         line = {
             "epoch": epoch + 1,
             "train_loss": round(progress.loss_sum / task.steps, 4),
-            "valid_loss": figures["loss"],
-            "valid_top1": figures["top1"],
-            "lr": rate,
-            "images_per_second": round(task.steps * task.batch / max(spent, 1e-9), 1),
+            "valid_loss": valid_loss,
+            "valid_top1": figures.get("top1"),
+            "lr": _learning_rate(settings, epoch * task.steps + task.steps - 1, task.steps),
+            "images_per_second": round((task.steps - first) * task.batch / max(spent, 1e-9), 1),
         }
         progress.history.append(line)
         progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
@@ -166,14 +173,16 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
         say("epoch", **line, best=progress.best_epoch == epoch)
 
     # ---- the best weights, measured on splits that no step has seen
-    module.load_state_dict(_blend(best, initial, settings.blend, module))
+    final = _blend(best, initial, settings.blend, module)
+    module.load_state_dict(_rounded(final) if settings.half else final)
     logits = {name: task.logits(name) for name in ("valid", "test")}
+    del net  # see World.leave
     world.leave()
     if leader:
         versions = {"dogbreed": __version__, "python": platform.python_version(), "torch": torch.__version__}
         made = finish.Made(run, job, start, logits, progress, world.size, versions)
-        done = finish.write(made, lambda stage: say("finish", stage=stage))
-        say("done", **done)
+        said = finish.write(made, lambda stage: say("finish", stage=stage))
+        say("done", **said)
 
 
 _AVERAGED = "averaged."
@@ -185,12 +194,23 @@ def _silent(event: str, **values: Any) -> None:
 
 def _stop_with_parent(stop: threading.Event) -> None:
     # Ends when the launcher has gone, even by SIGKILL. Not through sys.stdin, whose lock would outlive this thread.
+    agent = os.getppid()
     while os.read(0, 1024):
         pass
     stop.set()
-    # A worker that hangs outside the loop reads no note; nothing may be left running.
-    time.sleep(_GRACE_S)
+    # A worker that hangs outside the loop reads no note, and one without torchrun has lost the others: nothing may be
+    # left running.
+    deadline = time.monotonic() + _GRACE_S
+    while time.monotonic() < deadline and os.getppid() == agent:
+        time.sleep(0.2)
     os._exit(1)
+
+
+def _diverged(what: str, progress: Progress, settings: TrainSettings) -> DogbreedError:
+    place = f"epoch {progress.epoch + 1}, step {progress.step + 1}"
+    return DogbreedError(
+        f"{what} in {place}; the last checkpoint is kept", f"a lower --lr (now {settings.lr:g}) usually mends it"
+    )
 
 
 def _optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
@@ -231,6 +251,11 @@ def _average(averaged: dict[str, Tensor], module: nn.Module, decay: float, step:
             averaged[name].copy_(value)
 
 
+def _rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The values that 16 bits can hold, so that the model is measured as it will be stored."""
+    return {name: value.half().to(value.dtype) if value.ndim > 1 else value for name, value in state.items()}
+
+
 def _evaluate(
     task: tasks.Task, averaged: dict[str, Tensor], truth: np.ndarray[Any, Any], breeds: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -243,9 +268,7 @@ def _evaluate(
     return report(softmax(logits.numpy()), truth, breeds)
 
 
-def _blend(
-    best: dict[str, Tensor], initial: dict[str, Tensor], share: float, module: nn.Module
-) -> dict[str, Tensor]:
+def _blend(best: dict[str, Tensor], initial: dict[str, Tensor], share: float, module: nn.Module) -> dict[str, Tensor]:
     """The best weights with `share` of the starting ones in them (Wortsman et al. 2022, WiSE-FT)."""
     state = best or _copy(module)
     if not share:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -85,6 +85,9 @@ def _backbone(name: str) -> tuple[nn.Module, int, Preprocessing]:
         known = ", ".join(vision.models.list_models(module=vision.models))
         raise UsageError(f"there is no backbone {name}", f"starter, or one of torchvision's: {known}")
     net = vision.models.get_model(name, weights=None)
+    if hasattr(net, "transform_input"):
+        # Inception and GoogLeNet were trained on another normalisation than their preset's, and convert to it.
+        net.transform_input = True
     preset = vision.models.get_model_weights(name).DEFAULT.transforms()
     if getattr(net, "aux_logits", False):
         # The auxiliary classifiers of Inception and GoogLeNet only serve training on ImageNet from nothing.
@@ -142,8 +145,11 @@ def _weights(backbone: str, weights: str) -> tuple[Mapping[str, Tensor], tuple[s
     try:
         # weights_only: tensors and nothing else are taken from the file, so it cannot run code.
         state = load_safetensors(data) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise ValueError("not all of its values are tensors")
     except Exception as error:
-        raise DogbreedError(f"{path} holds no weights: {error}", "give a .safetensors or .pth state dict") from error
+        what = str(error).partition("\n")[0]
+        raise DogbreedError(f"{path} holds no weights: {what}", "give a .safetensors or .pth state dict") from error
     return (*_split_head(backbone, state), origin)
 
 
@@ -174,9 +180,9 @@ def _split_head(backbone: str, state: Mapping[str, Tensor]) -> tuple[Mapping[str
     renamed = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
-        renamed[f"head.{kind}" if layer == layers[-1] else f"backbone.{name}"] = value.flatten(1) if (
-            layer == layers[-1] and kind == "weight"
-        ) else value
+        renamed[f"head.{kind}" if layer == layers[-1] else f"backbone.{name}"] = (
+            value.flatten(1) if (layer == layers[-1] and kind == "weight") else value
+        )
     rows = len(renamed["head.weight"]) if "head.weight" in renamed else 0
     if rows != _IMAGENET_CLASSES:
         return renamed, ()
@@ -188,11 +194,13 @@ def _load(
     model: Classifier, state: Mapping[str, Tensor], labels: tuple[str, ...], breeds: tuple[str, ...], origin: str
 ) -> None:
     own = model.state_dict()
-    body = {name: value.to(own[name].dtype) for name, value in state.items() if name in own and "head." not in name}
+    known = {name: value for name, value in state.items() if name in own and not name.startswith("head.")}
+    body = {name: value.to(own[name].dtype) for name, value in known.items()}
     expected = {name for name in own if name.startswith("backbone.")}
     wrong = sorted(expected - set(body)) + [name for name in body if body[name].shape != own[name].shape]
     if wrong:
-        raise UsageError(f"these weights do not fit the backbone ({origin}): {wrong[0]}", "give the --backbone they are of")
+        message = f"these weights do not fit the backbone ({origin}): {wrong[0]}"
+        raise UsageError(message, "give the --backbone they are of")
     model.load_state_dict(body, strict=False)
     if not labels:
         return
@@ -205,6 +213,6 @@ def _load(
                     model.head.bias[index] = state["head.bias"][rows[breed]].float()
 
 
-def to_state(model: Classifier, keep: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor]:
+def to_state(model: Classifier) -> dict[str, Tensor]:
     """The model's tensors on the CPU, contiguous, for a safetensors file."""
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items() if keep(name)}
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}

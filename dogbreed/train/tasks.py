@@ -44,11 +44,12 @@ class HeadTask:
 
     def __init__(self, job: Job, start: Start, world: World, tell: Callable[[int], None]) -> None:
         self._settings, self._world = job.settings, world
-        self.module = start.model.head.to(world.device)
+        self.module: nn.Module = start.model.head.to(world.device)
         photos = tuple(photo for name in ("train", "valid", "test") for photo in job.split(name))
         features = extract(start.model.backbone, photos, start.preprocessing, world, tell)
         self.efficiency = features.efficiency
-        rows = iter(features.rows.split([len(job.split(name)) for name in ("train", "valid", "test")]))
+        sizes = [len(job.split(name)) for name in ("train", "valid", "test")]
+        rows = iter(features.rows.split(sizes))  # type: ignore[no-untyped-call]
         self._rows = {name: next(rows) for name in ("train", "valid", "test")}
         self._truth = torch.tensor(job.truth(job.split("train")))
         self.batch = batch_size(job.settings.batch_size, len(self._truth), world.size)
@@ -80,7 +81,7 @@ class FullTask:
     def __init__(self, job: Job, start: Start, world: World) -> None:
         self._job, self._settings, self._world, self._pre = job, job.settings, world, start.preprocessing
         self._teacher = copy.deepcopy(start.model).to(world.device).eval() if job.settings.distill else None
-        self.module = start.model.to(world.device, memory_format=torch.channels_last)
+        self.module: nn.Module = start.model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if world.size > 1 and job.settings.batch_norm != "frozen":
             sync_batch_norms(self.module)
         photos = job.split("train")
@@ -109,7 +110,8 @@ class FullTask:
         torch.manual_seed(random_seed(settings.seed, *place, self._world.rank))
         share = 1.0
         if settings.mixup:
-            share = float(np.random.default_rng(random_seed(settings.seed, *place)).beta(settings.mixup, settings.mixup))
+            random = np.random.default_rng(random_seed(settings.seed, *place))
+            share = float(random.beta(settings.mixup, settings.mixup))
             inputs = share * inputs + (1 - share) * inputs.roll(1, 0)
         module.train()
         if settings.batch_norm == "frozen":
@@ -118,17 +120,18 @@ class FullTask:
             logits = module(inputs).float()
             with torch.no_grad():
                 taught = self._teacher(inputs).float() if self._teacher else None
-        loss = functional.cross_entropy(logits, truth, label_smoothing=settings.label_smoothing) * share
+        loss = self._cross_entropy(logits, truth) * share
         if share < 1:
-            other = functional.cross_entropy(logits, truth.roll(1, 0), label_smoothing=settings.label_smoothing)
-            loss = loss + other * (1 - share)
+            loss = loss + self._cross_entropy(logits, truth.roll(1, 0)) * (1 - share)
         if taught is not None:
-            heat = settings.distill_temperature
-            ours, theirs = (logits / heat).log_softmax(1), (taught / heat).log_softmax(1)
-            # Hinton et al. 2015: the squared temperature keeps the size of the gradient.
-            distance = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True) * heat**2
-            loss = (1 - settings.distill) * loss + settings.distill * distance
-        return loss
+            # Where the teacher errs, the label alone is right.
+            weight = settings.distill * (taught.argmax(1) == truth)
+            loss = (1 - weight) * loss + weight * _distance(logits, taught, settings.distill_temperature)
+        return loss.mean()
+
+    def _cross_entropy(self, logits: Tensor, truth: Tensor) -> Tensor:
+        smoothing = self._settings.label_smoothing
+        return functional.cross_entropy(logits, truth, label_smoothing=smoothing, reduction="none")
 
     def logits(self, split: str) -> Tensor:
         """Of the photos as the Predictor will see them, in single precision."""
@@ -166,12 +169,21 @@ def make(job: Job, start: Start, world: World, tell: Callable[[int], None]) -> T
     return HeadTask(job, start, world, tell) if job.settings.method == "head" else FullTask(job, start, world)
 
 
+def _distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """The Kullback-Leibler divergence of each photo at a temperature, whose square keeps the size of the gradient.
+
+    Hinton et al. 2015, "Distilling the Knowledge in a Neural Network".
+    """
+    ours, theirs = (logits / temperature).log_softmax(1), (taught / temperature).log_softmax(1)
+    return functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(1) * temperature**2
+
+
 def precision(wanted: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: when asked for, or with "auto" where the hardware does."""
     if wanted == "auto":
         if device.type == "cuda":
-            return torch.cuda.is_bf16_supported()
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+            return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
     return wanted == "bf16"
 
 

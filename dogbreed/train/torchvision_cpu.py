@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -19,6 +20,4 @@ def torchvision() -> ModuleType:
             if not torch._C._jit_get_schemas_for_operator(f"torchvision::{name}"):
                 schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
                 torch.library.define(f"torchvision::{name}", schema)
-    import torchvision as module  # noqa: PLC0415
-
-    return module
+    return import_module("torchvision")
