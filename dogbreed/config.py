@@ -118,6 +118,8 @@ class TrainSettings:
     distill: Annotated[float, Ge(0), Le(1)] = 0.0
     # Temperature of that; higher tells more of the unlikely breeds.
     distill_temperature: Annotated[float, Gt(0)] = 2.0
+    # The head learns at this many times the learning rate of the layers below it.
+    head_lr: Annotated[float, Gt(0)] = 1.0
     # Decay per step of a running average of the weights, which then is the model; 0: none.
     average: Share = 0.0
     # Share of the starting weights mixed into the final ones (WiSE-FT).

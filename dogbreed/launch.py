@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dogbreed.errors import EXIT_USAGE, DogbreedError, UsageError
 
 WORKER = "dogbreed.train.loop"
 LOG = "worker.log"
+_RANK = re.compile(r"^\[rank\d+\]: ?")  # before each line of a worker's traceback
 # torchrun gives its workers 30 s to write a checkpoint before it ends them.
 _PATIENCE_S = 45
 
@@ -104,7 +106,10 @@ def _last_words(log: Path) -> str:
     """The last line of the log that names an exception."""
     with suppress(OSError):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        named = [line.strip() for line in lines if "Error" in line and not line.startswith((" ", "\t"))]
+        own = [_RANK.sub("", line) for line in lines]
+        named = [line for line in own if "Error: " in line and not line.startswith((" ", "\t"))]
+        # That a peer has gone or a child failed only follows from what happened.
+        causes = [line for line in named if "closed by peer" not in line and "ChildFailedError" not in line]
         if named:
-            return named[-1][:300]
+            return (causes or named)[-1].strip()[:300]
     return "the worker ended without a word"

@@ -276,6 +276,7 @@ def _answer(run: Run, event: dict[str, Any]) -> None:
 
 def _say_efficiency(run: Run, efficiency: float) -> None:
     size = run.info["world_size"]
-    ui.note(f"{size} workers did {efficiency:.0%} of {size} times the work of one of them alone")
+    times = f"{efficiency * size:.2f} times as fast as one that has the whole machine"
+    ui.note(f"{size} workers were {times}, an efficiency of {efficiency:.0%}")
     if efficiency < _LOW_EFFICIENCY:
-        ui.note(f"that is little: with fewer --instances than {size} it would hardly take longer here")
+        ui.note("fewer --instances would hardly take longer here: worker processes on one CPU share its cores")

@@ -106,14 +106,17 @@ class World:
     def efficiency(self, alone: Callable[[], None], together: Callable[[], None]) -> float | None:
         """How much of N times one worker's speed N workers reach: 1.0 is perfect, 1/N is no gain at all.
 
-        Rank 0 works `alone` while the others wait, then all work `together`, exchange included, on as much each.
-        None in a world of one.
+        Rank 0 works `alone` with all cores of its machine, as a world of one would, while the others wait; then all
+        work `together`, exchange included, on as much each. None in a world of one.
         """
         if self.size == 1:
             return None
+        threads = torch.get_num_threads()
         together()  # the first time is slower than the others
         self.wait()
+        torch.set_num_threads(threads * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         one = _timed(alone) if self.rank == 0 else 0.0
+        torch.set_num_threads(threads)
         self.wait()
         all_ = _timed(together)
         ones, alls = self.sum([one, all_ / self.size])

@@ -26,6 +26,7 @@ from dogbreed.train.dataset import evaluation_batches
 from dogbreed.train.distributed import World
 
 _BATCH = 32
+_DIGEST = hashlib.sha256().digest_size  # before the tensors stands their digest, as safetensors has none
 _WORTH_MEASURING = 10 * _BATCH  # photos; measuring the efficiency takes as long as some 100 of them
 
 
@@ -96,15 +97,21 @@ class _Store:
 
     def __init__(self, backbone: nn.Module, pre: Preprocessing) -> None:
         key = hashlib.sha256(json.dumps(pre.to_json(), sort_keys=True).encode())
+        # Networks with the same weights can still compute something else, by their padding for one.
+        key.update(repr(backbone).encode())
         for name, value in backbone.state_dict().items():
             key.update(name.encode())
             key.update(value.detach().cpu().contiguous().numpy().tobytes())
-        self._path: Path = cache_dir() / "features" / f"{key.hexdigest()}.safetensors"
+        self._path: Path = cache_dir() / "features" / key.hexdigest()
 
     def read(self) -> dict[str, Tensor]:
         """What is cached; a damaged file counts as nothing cached."""
         try:
-            tensors = load(self._path.read_bytes())
+            data = self._path.read_bytes()
+            body = data[_DIGEST:]
+            if hashlib.sha256(body).digest() != data[:_DIGEST]:
+                return {}
+            tensors = load(body)
             names = [bytes(row.tolist()).hex() for row in tensors["photos"]]
             return dict(zip(names, tensors["rows"], strict=True))
         except (OSError, ValueError, KeyError, SafetensorError):
@@ -116,4 +123,5 @@ class _Store:
         tensors = {"photos": torch.tensor(names, dtype=torch.uint8), "rows": torch.stack(list(known.values()))}
         with suppress(DogbreedError, OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path, save(tensors))
+            body = save(tensors)
+            write_atomically(self._path, hashlib.sha256(body).digest() + body)

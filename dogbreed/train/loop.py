@@ -121,7 +121,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
             inputs, targets = next(batches)
             rate = _learning_rate(settings, epoch * task.steps + step, task.steps)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["times"]
             optimizer.zero_grad()
             loss = task.loss(net, inputs, targets, (epoch, step))
             loss.backward()  # type: ignore[no-untyped-call]
@@ -214,13 +214,16 @@ def _diverged(what: str, progress: Progress, settings: TrainSettings) -> Dogbree
 
 
 def _optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
-    """Weight decay acts on matrices and kernels, not on biases and normalisation."""
-    weights = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    """Weight decay acts on matrices and kernels, not on biases and normalisation; the head may learn faster."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        times = settings.head_lr if name.startswith("head.") else 1.0
+        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((times, decay), []).append(parameter)
+    listed = [{"params": members, "weight_decay": decay, "times": times} for (times, decay), members in groups.items()]
     if settings.optimizer == "sgd":
-        return SGD(groups, lr=settings.lr, momentum=_NESTEROV_MOMENTUM, nesterov=True)
-    return AdamW(groups, lr=settings.lr)
+        return SGD(listed, lr=settings.lr, momentum=_NESTEROV_MOMENTUM, nesterov=True)
+    return AdamW(listed, lr=settings.lr)
 
 
 def _learning_rate(settings: TrainSettings, step: int, steps: int) -> float:

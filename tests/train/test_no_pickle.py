@@ -28,8 +28,8 @@ def test_no_module_unpickles(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             assert (node.module or "").split(".")[0] not in PICKLING
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
             if ast.unparse(node.func.value) in ("torch", "torch.jit", "np", "numpy"):
-                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 assert given.get("weights_only") == "True" or given.get("allow_pickle") == "False", ast.unparse(node)
 
 

@@ -19,12 +19,13 @@ from dogbreed import launch
 from dogbreed.config import Settings, TrainSettings
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.run import METRICS, WEIGHTS, Run
-from dogbreed.train import job, loop
+from dogbreed.train import checkpoint, job, loop
 
 # The network of torchvision that computes least, with random weights, so that no download is needed.
 SMALL: dict[str, Any] = {"backbone": "shufflenet_v2_x0_5", "weights": "none", "precision": "fp32", "patience": 0}
+STARTER: dict[str, Any] = {"backbone": "starter", "weights": "starter"}
 # The starter's features, since a head learns nothing from random ones.
-HEAD = SMALL | {"method": "head", "backbone": "starter", "weights": "starter", "epochs": 5, "batch_size": 8, "lr": 0.01}
+HEAD = SMALL | STARTER | {"method": "head", "epochs": 5, "batch_size": 8, "lr": 0.01}
 FINETUNE = SMALL | {"method": "finetune", "epochs": 3, "batch_size": 8, "lr": 0.01, "warmup_epochs": 0.5}
 
 
@@ -58,6 +59,12 @@ def launch_all(
 
 def weights(run: Path) -> dict[str, Tensor]:
     return load_file(run / WEIGHTS)
+
+
+def last_weights(run: Path) -> dict[str, Tensor]:
+    """What the optimizer had made of the trained module at the last checkpoint."""
+    tensors = load_file(run / checkpoint.FILE)
+    return {name.removeprefix("model."): tensors[name] for name in sorted(tensors) if name.startswith("model.")}
 
 
 def digest(run: Path) -> str:
