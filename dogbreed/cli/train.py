@@ -83,7 +83,7 @@ def train(
             return
         run = _begin(settings, photos, out)
     event = _follow(run, settings)
-    _answer(Run.open(run.path), event)
+    _answer(Run.open(run.path), event, named=out is not None)
 
 
 def _read(settings: Settings) -> PhotoSet:
@@ -255,7 +255,7 @@ class _View:
         self._advance(step, words)
 
 
-def _answer(run: Run, event: dict[str, Any]) -> None:
+def _answer(run: Run, event: dict[str, Any], *, named: bool) -> None:
     test = event["metrics"]["test"]
     efficiency = event["efficiency"]
     if efficiency is not None:
@@ -271,7 +271,8 @@ def _answer(run: Run, event: dict[str, Any]) -> None:
         )
     else:
         ui.line(f"{run.path}")
-    ui.note("next: dogbreed predict photo.jpg")
+    # Without --run the newest run in ./runs answers; one that was put elsewhere has to be named.
+    ui.note(f"next: dogbreed predict photo.jpg{f' --run {run.path}' if named else ''}")
 
 
 def _say_efficiency(run: Run, efficiency: float) -> None:

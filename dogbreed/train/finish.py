@@ -74,7 +74,8 @@ def write(made: Made, tell: Callable[[str], None]) -> dict[str, Any]:
         "efficiency": efficiency,
         "images_per_second": round(progress.photos / max(progress.seconds, 1e-9), 1),
         "settings": job.all_settings,
-        "data": job.data,
+        # Where the photos lay is nobody's business once the model travels.
+        "data": {key: value for key, value in job.data.items() if key != "root"},
         "versions": made.versions,
     }
     Run(run, {}).finish(info)

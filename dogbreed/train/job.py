@@ -56,7 +56,8 @@ class Job:
             settings = TrainSettings(**value["settings"]["train"])
             return cls(settings, tuple(value["data"]["breeds"]), photos, value["data"], value["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DogbreedError(f"{run} holds no training job: {error}", "start anew: dogbreed train") from error
+            what = error.strerror if isinstance(error, OSError) else f"{FILE} is damaged ({error})"
+            raise DogbreedError(f"{run} holds no training job: {what}", "see dogbreed runs, or start anew") from error
 
 
 def write(run: Path, settings: Mapping[str, Any], photos: PhotoSet) -> None:
