@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from dogbreed.errors import PhotoError
-from dogbreed.infer.photo import MAX_BYTES, PHOTO_SUFFIXES, read_bytes
+from dogbreed.infer.photo import EXTENSIONS, MAX_BYTES, PHOTO_SUFFIXES, read_bytes
 
 STDIN = "-"
 _MAGIC = frozenset("*?[")
@@ -51,12 +51,14 @@ def _local(path: str) -> Iterator[Source]:
         return
     else:
         files, missing = _match(path), PhotoError("unreadable", "no photo matches this pattern", _ENDINGS)
-    empty = True
-    for found in files:
-        empty = False
-        yield found if isinstance(found, Source) else Source.of(found)
-    if empty:
-        yield _fault(path, missing)
+    for candidates in (files, _other_spellings(path)):
+        empty = True
+        for found in candidates:
+            empty = False
+            yield found if isinstance(found, Source) else Source.of(found)
+        if not empty:
+            return
+    yield _fault(path, missing)
 
 
 _ENDINGS = f"photos end in {' '.join(sorted(PHOTO_SUFFIXES))}"
@@ -127,6 +129,15 @@ def _match(pattern: str) -> Iterator[str | Source]:
                 below = os.path.relpath(found, root)
                 if _fits(below.split(os.sep), parts[at:]):
                     yield found if head else below
+
+
+def _other_spellings(pattern: str) -> Iterator[str | Source]:
+    """What `*.jpg` means where it matches nothing but there is a `.JPEG`: the same format, spelled otherwise."""
+    stem, suffix = os.path.splitext(pattern)
+    spellings = {one for group in EXTENSIONS.values() if suffix.lower() in group for one in group}
+    for found in _match(f"{stem}.*") if spellings else ():
+        if isinstance(found, Source) or os.path.splitext(found)[1].lower() in spellings:
+            yield found
 
 
 def _fits(names: list[str], parts: list[str]) -> bool:

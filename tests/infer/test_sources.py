@@ -61,6 +61,8 @@ def test_a_folder_without_photos_and_a_missing_path_have_their_own_errors(here: 
         ("**", ["a.JPG", "b.jpg", "sub/c.png", "sub/deep/d.webp"]),
         ("sub/**/*.webp", ["sub/deep/d.webp"]),
         ("s*/**/d*", ["sub/deep/d.webp"]),
+        ("*.jpeg", ["a.JPG", "b.jpg"]),
+        ("*/*.PNG", ["sub/c.png"]),
     ],
 )
 def test_patterns_that_the_shell_left_alone(here: Path, pattern: str, expected: list[str]) -> None:
