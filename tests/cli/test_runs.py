@@ -38,7 +38,7 @@ def test_every_run_is_listed_with_its_state_and_what_to_do(here: Path) -> None:
     runs = {Path(one["run"]).name: one for one in json.loads(result.stdout)}
     assert set(runs) == {"a-done", "b-broken", "c-begun"}
     done = runs["a-done"]
-    assert (done["top1"], done["breeds"], done["backbone"], done["method"]) == (0.875, 120, "resnet50", "finetune")
+    assert (done["top1"], done["breeds"], done["backbone"], done["method"]) == (0.875, 121, "resnet50", "finetune")
     assert (done["state"], done["hint"], done["drawn"], done["world_size"]) == ("finished", "", True, 2)
     assert runs["b-broken"]["state"] == "damaged"
     assert runs["c-begun"]["state"] == "unfinished" and "--resume runs/c-begun" in runs["c-begun"]["hint"]
@@ -47,7 +47,7 @@ def test_every_run_is_listed_with_its_state_and_what_to_do(here: Path) -> None:
 
 def test_for_people(here: Path) -> None:
     result = dogbreed("runs", cwd=here)
-    assert "runs/a-done\t2020-01-02 03:04\tfinished\t87.5%\t120 drawn\tresnet50\tfinetune" in result.stdout
+    assert "runs/a-done\t2020-01-02 03:04\tfinished\t87.5%\t121 drawn\tresnet50\tfinetune" in result.stdout
     assert "dogbreed train --resume runs/c-begun" in result.stderr
     assert "87.5%" in terminal("runs", cwd=here)
 
