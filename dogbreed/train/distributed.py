@@ -112,7 +112,6 @@ class World:
         if self.size == 1:
             return None
         threads = torch.get_num_threads()
-        together()  # the first time is slower than the others
         self.wait()
         torch.set_num_threads(threads * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
         one = _timed(alone) if self.rank == 0 else 0.0
@@ -135,12 +134,15 @@ def _meeting_point() -> dist.Store:
 
 
 def _timed(work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    for _ in range(3):
+    """Seconds of the middle one of three times, after one that is not counted: buffers and threads are new in it."""
+    times = []
+    for _ in range(4):
+        started = time.perf_counter()
         work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return sorted(times[1:])[1]
 
 
 def available_cores() -> int:
