@@ -53,6 +53,7 @@ class Run:
         try:
             info = json.loads((path / MODEL).read_text(encoding="utf-8"))
             newer = info["format"] > FORMAT
+            changed = not newer and info.get("sha256") != sealed(info)["sha256"]
         except FileNotFoundError:
             unfinished = (path / "job.json").is_file()
             hint = f"dogbreed train --resume {path}" if unfinished else "see dogbreed runs"
@@ -63,6 +64,11 @@ class Run:
             ) from error
         if newer:
             raise DogbreedError(f"{path} was written by a newer dogbreed", "pip install --upgrade dogbreed")
+        if changed:
+            raise DogbreedError(
+                f"{path / MODEL} has been changed since it was written (sha256 differs)",
+                "train again, or fetch the run anew",
+            )
         return cls(path, info)
 
     @property
@@ -95,8 +101,15 @@ class Run:
         """Write model.json with the sha256 of every file of the model; the Run is complete only with it."""
         names = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.suffix not in (".json", ".log", ".tmp"))
         full = {"format": FORMAT, **info, "files": {name: _sha256(self.path / name) for name in names}}
-        write_atomically(self.path / MODEL, (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
-        return Run(self.path, full)
+        complete = sealed(full)
+        write_atomically(self.path / MODEL, (json.dumps(complete, indent=2, ensure_ascii=False) + "\n").encode())
+        return Run(self.path, complete)
+
+
+def sealed(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a model.json with its own sha256, which `Run.open` checks."""
+    content = {key: value for key, value in json.loads(json.dumps(info)).items() if key != "sha256"}
+    return {**content, "sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
 
 
 def find(name: str = "") -> Run:

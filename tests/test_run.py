@@ -54,6 +54,14 @@ def test_a_changed_byte_is_noticed(tmp_path: Path, name: str, place: int) -> Non
     assert caught.value.hint
 
 
+def test_a_changed_model_json_is_noticed(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "run")
+    path = folder / MODEL
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": ["a", "b"]}))
+    with pytest.raises(DogbreedError, match="changed since it was written"):
+        Run.open(folder)
+
+
 def test_a_missing_file_and_one_that_was_never_named(tmp_path: Path) -> None:
     folder = finished(tmp_path / "run")
     (folder / "smuggled.bin").write_bytes(b"x")

@@ -76,7 +76,11 @@ def predict(
 
 
 def _what(run: Run) -> str:
-    return "the bundled starter model" if run.path == STARTER else f"run {run.path}"
+    if run.path == STARTER:
+        return "the bundled starter model"
+    # A model of drawings is what the first steps leave behind; it would name a real dog with much confidence.
+    drawn = " (trained on drawings, it knows no real dogs; --run starter does)" if run.info["data"].get("drawn") else ""
+    return f"run {run.path}{drawn}"
 
 
 def _complain(answer: Answer) -> None:
@@ -124,17 +128,20 @@ def _json() -> Iterator[Show]:
 
     def show(answer: Answer) -> None:
         nonlocal waiting
-        if waiting:
-            ui.line(waiting + ",")
+        ui.line(waiting + "," if waiting else "[")
         waiting = "  " + dumps(answer.to_json(), ensure_ascii=False)
 
-    ui.line("[")
+    failed = True
     try:
         yield show
+        failed = False
     finally:
+        # What failed before the first answer, such as a damaged model, has no list to give.
         if waiting:
             ui.line(waiting)
-        ui.line("]")
+            ui.line("]")
+        elif not failed:
+            ui.line("[]")
 
 
 @contextmanager

@@ -53,9 +53,11 @@ def train(
 
     Examples: dogbreed train photos --instances 2; dogbreed train photos --config finetune
     """
+    import shutil
+
     from dogbreed import config as settings_module
     from dogbreed.errors import UsageError
-    from dogbreed.run import Run
+    from dogbreed.run import RUNS, Run
 
     if resume and (data or out or config):
         raise UsageError("--resume goes on with a run as it was begun", "leave out DATA, --out and --config")
@@ -74,16 +76,26 @@ def train(
     if resume:
         run, settings = _reopen(resume, flags)
         if dry_run:
-            ui.line(f"would go on with {run.path} in {settings.train.instances} worker process(es); nothing was done")
+            if ui.json:
+                ui.answer({"resume": str(run.path), "train": settings.to_json()["train"]})
+            else:
+                ui.line(f"would go on with {run.path} in {settings.train.instances} worker process(es)")
             return
     else:
         photos = _read(settings)
+        _check(settings, photos)
         if dry_run:
             _say_plan(settings, photos)
             return
         run = _begin(settings, photos, out)
-    event = _follow(run, settings)
-    _answer(Run.open(run.path), event, named=out is not None)
+    try:
+        event = _follow(run, settings)
+    except UsageError:
+        if not resume:
+            # Nothing was trained, and these settings never will be: no run to go on with.
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    _answer(Run.open(run.path), event, named=run.path.parent != RUNS)
 
 
 def _read(settings: Settings) -> PhotoSet:
@@ -102,6 +114,9 @@ def _read(settings: Settings) -> PhotoSet:
 
         photos = read(folder, valid=own.valid, test=own.test, seed=own.seed, progress=show)
     left_out = [problem for problem in photos.problems if not problem.used]
+    for problem in photos.problems:
+        if problem.used and problem.must_be_mended:
+            ui.warn(f"{problem.path}: {problem.detail or problem.kind}")
     for problem in left_out[:_SHOWN_PROBLEMS]:
         ui.warn(f"left out {problem.path}: {problem.detail or problem.kind}")
     if len(left_out) > _SHOWN_PROBLEMS:
@@ -109,6 +124,28 @@ def _read(settings: Settings) -> PhotoSet:
     counts = ", ".join(f"{len(photos.split(name))} {name}" for name in ("train", "valid", "test"))
     ui.note(f"{len(photos.photos)} photos of {len(photos.breeds)} breeds: {counts}")
     return photos
+
+
+def _check(settings: Settings, photos: PhotoSet) -> None:
+    """What can be known to be wrong before a run is begun; UsageError."""
+    from dogbreed.errors import UsageError
+
+    train, count = settings.train, len(photos.split("train"))
+    if train.weights == "starter" and train.backbone != "starter":
+        raise UsageError(
+            f"the starter's weights do not fit {train.backbone}", "choose --weights imagenet, none or a file"
+        )
+    if train.weights not in ("starter", "imagenet", "none") and not Path(train.weights).exists():
+        raise UsageError(f"there are no weights {train.weights}", "starter, imagenet, none, a run's folder, or a file")
+    if train.instances > min(count, train.batch_size):
+        raise UsageError(
+            f"{count} photos in batches of {train.batch_size} cannot be shared by {train.instances} workers",
+            "use fewer --instances",
+        )
+    batch = min(train.batch_size, count)
+    if batch % train.instances:
+        shared = batch // train.instances * train.instances
+        ui.note(f"batches of {shared} photos, not {batch}, since {train.instances} workers share them equally")
 
 
 def _sample(seed: int) -> Path:
@@ -161,7 +198,7 @@ def _say_plan(settings: Settings, photos: PhotoSet) -> None:
     else:
         what = "a new head on frozen features" if train.method == "head" else "every layer"
         ui.line(f"would train {what} of {train.backbone} ({train.weights} weights) for up to {train.epochs} epochs")
-        ui.line(f"in {train.instances} worker process(es) on this machine; nothing was written")
+        ui.line(f"in {train.instances} worker process(es) on this machine; no run was begun")
 
 
 def _follow(run: Run, settings: Settings) -> dict[str, Any]:
@@ -170,6 +207,7 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
     from contextlib import closing
 
     from dogbreed import launch
+    from dogbreed.run import MODEL
 
     train = settings.train
     # What ends a process politely is treated like Ctrl-C, so that it says how to go on.
@@ -184,7 +222,10 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
             if last.get("event") != "stopping":
                 ui.note(_STOPPING)
                 events.close()
-            ui.note(f"go on with: dogbreed train --resume {run.path}")
+            if (run.path / MODEL).exists():
+                ui.note(f"the run was finished all the same: {run.path}")
+            else:
+                ui.note(f"go on with: dogbreed train --resume {run.path}")
             raise
     if last.get("event") == "done":
         return last

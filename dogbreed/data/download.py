@@ -87,7 +87,9 @@ def download(known: KnownSet, to: Path, *, sleep: Sleep = time.sleep) -> Iterato
 
 def _refuse_small_disk(known: KnownSet, folder: Path) -> None:
     # Photos hardly compress: unpacked, the set is about as large as its archives.
-    needed = 2 * sum(archive.size for archive in known.archives)
+    needed = 2 * sum(archive.size for archive in known.archives) - sum(
+        path.stat().st_size for path in folder.iterdir() if path.is_file()
+    )
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DogbreedError(

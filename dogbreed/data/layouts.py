@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,7 +182,7 @@ def _kaggle(tree: Folder, labels: Path, listing: Listing) -> None:
     listing.layout = "kaggle-labels"
     train = next((folder for folder in tree.folders if folder.path.name.lower() == "train"), None)
     files = train.every_file() if train else [path for path in tree.files if path.suffix.lower() in PHOTO_SUFFIXES]
-    by_id = {path.stem: path for path in files}
+    by_id = _by_id(files, labels, listing)
     breed_of: dict[str, str] = {}
     conflicting: set[str] = set()
     for photo_id, breed in _label_rows(labels):
@@ -208,6 +208,16 @@ def _kaggle(tree: Folder, labels: Path, listing: Listing) -> None:
         listing.problems += [_stray(path) for path in tree.files if not _COMPANIONS.fullmatch(path.name)]
 
 
+def _by_id(files: Iterable[Path], labels: Path, listing: Listing) -> dict[str, Path]:
+    """Photo id -> file; a second file with the same id is a problem, not lost in silence."""
+    by_id: dict[str, Path] = {}
+    for path in files:
+        if by_id.setdefault(path.stem, path) is not path:
+            words = f"{by_id[path.stem].name} has the same id in {labels.name}"
+            listing.problems.append(Problem(path, "unlabelled", words, used=False))
+    return by_id
+
+
 def _label_rows(labels: Path) -> Iterator[tuple[str, str]]:
     try:
         with open(labels, newline="", encoding="utf-8-sig") as file:
@@ -217,8 +227,10 @@ def _label_rows(labels: Path) -> Iterator[tuple[str, str]]:
                 raise DogbreedError(f"{labels} has no columns id and breed", "its first line must be: id,breed")
             for row in rows:
                 cells = dict(zip(head, row, strict=False))
-                if cells.get("id", "").strip():
-                    yield Path(cells["id"].strip()).stem, cells.get("breed", "").strip()
+                photo_id, breed = cells.get("id", "").strip(), cells.get("breed", "").strip()
+                # A row without a breed leaves its photo unlabelled.
+                if photo_id and breed:
+                    yield Path(photo_id).stem, breed
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DogbreedError(f"{labels}: {error}", "it must be a CSV file with the columns id and breed") from error
 

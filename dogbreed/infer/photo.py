@@ -123,7 +123,7 @@ def read_photo(data: bytes, *, name: str = "", at_least: int | None = None) -> D
         _shrink_while_decoding(image, at_least)
         _refuse_bombs(image, size)
         with _large if image.width * image.height > _LARGE_PIXELS else nullcontext():
-            oddities = _oddities(image, name)
+            oddities = _oddities(image, data, name)
             image.load()  # Pillow is lazy: only now does damage show
             return Decoded(_to_rgb(image, at_least), image.format or "", size, oddities)
     except PhotoError:
@@ -157,7 +157,12 @@ def _refuse_bombs(image: Image.Image, size: tuple[int, int]) -> None:
         raise PhotoError("bomb", f"{size[0]} x {size[1]} pixels would fill the memory when decoded")
 
 
-def _oddities(image: Image.Image, name: str) -> tuple[str, ...]:
+def _is_deep_png(data: bytes) -> bool:
+    # Pillow reads 16-bit colours as 8-bit ones and says nothing of it; the 25th byte of a PNG is its depth.
+    return data.startswith(b"\x89PNG") and data[24:25] == b"\x10"
+
+
+def _oddities(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     found = []
     suffix = Path(name).suffix.lower()
     if suffix and suffix not in EXTENSIONS[image.format or ""]:
@@ -170,7 +175,7 @@ def _oddities(image: Image.Image, name: str) -> tuple[str, ...]:
         found.append("palette")
     if _is_transparent(image):
         found.append("transparent")
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or _is_deep_png(data):
         found.append("16-bit")
     # A phone's MPO holds a second view of the same moment; that is no animation.
     if image.format != "MPO" and getattr(image, "is_animated", False):

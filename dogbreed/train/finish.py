@@ -73,13 +73,17 @@ def write(made: Made, tell: Callable[[str], None]) -> dict[str, Any]:
         "world_size": made.world_size,
         "efficiency": efficiency,
         "images_per_second": round(progress.photos / max(progress.seconds, 1e-9), 1),
-        "settings": job.all_settings,
         # Where the photos lay is nobody's business once the model travels.
-        "data": {key: value for key, value in job.data.items() if key != "root"},
+        "settings": {**job.all_settings, "data": _without(job.all_settings["data"], "path")},
+        "data": _without(job.data, "root"),
         "versions": made.versions,
     }
     Run(run, {}).finish(info)
     return {"metrics": metrics, "efficiency": efficiency, "unsure_below": info["unsure_below"]}
+
+
+def _without(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != key}
 
 
 def _held_out(made: Made) -> NDArray[np.float32]:

@@ -208,9 +208,8 @@ def _stop_with_parent(stop: threading.Event) -> None:
 
 def _diverged(what: str, progress: Progress, settings: TrainSettings) -> DogbreedError:
     place = f"epoch {progress.epoch + 1}, step {progress.step + 1}"
-    return DogbreedError(
-        f"{what} in {place}; the last checkpoint is kept", f"a lower --lr (now {settings.lr:g}) usually mends it"
-    )
+    kept = "; the last checkpoint is kept" if progress.epoch else ""
+    return DogbreedError(f"{what} in {place}{kept}", f"a lower --lr (now {settings.lr:g}) usually mends it")
 
 
 def _optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:

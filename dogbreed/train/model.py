@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -160,11 +159,15 @@ def _imagenet(backbone: str) -> Mapping[str, Tensor]:
         )
     try:
         state: Mapping[str, Tensor] = (
-            torchvision().models.get_model_weights(backbone).DEFAULT.get_state_dict(progress=False, check_hash=True)
+            torchvision()
+            .models.get_model_weights(backbone)
+            .DEFAULT.get_state_dict(progress=False, check_hash=True, weights_only=True)
         )
-    except (URLError, OSError, RuntimeError) as error:
+    # No network, a wrong checksum, a cached file that is none: each raises a kind of its own.
+    except Exception as error:
+        what = str(error).partition("\n")[0]
         raise DogbreedError(
-            f"the ImageNet weights of {backbone} could not be downloaded: {error}",
+            f"the ImageNet weights of {backbone} could not be downloaded: {what}",
             "offline, use --backbone starter --weights starter, or --weights FILE",
         ) from error
     return state

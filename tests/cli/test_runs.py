@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from program import dogbreed, terminal
 
-from dogbreed.run import STARTER
+from dogbreed.run import STARTER, sealed
 
 pytestmark = pytest.mark.skipif(not (STARTER / "model.json").is_file(), reason="the starter model is not there")
 
@@ -22,7 +22,7 @@ def here(tmp_path: Path) -> Path:
     test = {"photos": 100, "top1": 0.875, "top1_interval": [0.8, 0.93], "top5": 0.99}
     info |= {"created": "2020-01-02T03:04:05Z", "backbone": "resnet50", "metrics": {"test": test}}
     info |= {"settings": {"train": {"method": "finetune"}}, "data": {"drawn": True}, "world_size": 2}
-    (runs / "a-done" / "model.json").write_text(json.dumps(info))
+    (runs / "a-done" / "model.json").write_text(json.dumps(sealed(info)))
     (runs / "b-broken" / "model.json").write_text("{")
     job = {
         "settings": {"train": {"backbone": "starter", "method": "head"}},

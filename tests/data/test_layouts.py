@@ -75,6 +75,8 @@ def test_kaggle_labels(tmp_path: Path, look_at: Look) -> None:
     for number, name in enumerate(("a1", "a2", "b1", "b2", "nobody", "both")):
         save(tmp_path / "train" / f"{name}.jpg", number)
     save(tmp_path / "test" / "secret.jpg", 9)
+    save(tmp_path / "train" / "a1.png", 10)
+    save(tmp_path / "train" / "empty.jpg", 11)
     rows = [
         "id,breed",
         "a1,boxer",
@@ -82,6 +84,7 @@ def test_kaggle_labels(tmp_path: Path, look_at: Look) -> None:
         "b1,toy_poodle",
         "b2,toy-poodle",
         "gone,boxer",
+        "empty,",
         "both,boxer",
         "both,pug",
     ]
@@ -90,6 +93,8 @@ def test_kaggle_labels(tmp_path: Path, look_at: Look) -> None:
     assert (photos.layout, photos.breeds, len(photos.photos)) == ("kaggle-labels", ("boxer", "toy_poodle"), 4)
     assert kinds(photos) == {
         "train/nobody.jpg": "unlabelled",
+        "train/a1.png": "unlabelled",
+        "train/empty.jpg": "unlabelled",
         "train/gone.jpg": "missing",
         "train/both.jpg": "label-conflict",
         "test/secret.jpg": "unlabelled",

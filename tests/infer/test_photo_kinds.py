@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -155,3 +157,14 @@ def test_reducing_band_by_band_leaves_no_seams(mode: str) -> None:
     whole, reduced = read_photo(data).image, read_photo(data, at_least=100).image
     assert reduced.size == (251, 218)
     assert np.abs(np.asarray(whole.reduce(6)).astype(int) - np.asarray(reduced)).max() <= 1
+
+
+def test_sixteen_bits_of_colour_are_noticed() -> None:
+    raw = b"".join(b"\0" + bytes(range(12)) for _ in range(2))  # two rows of two pixels, no filter
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    assert read_photo(data).oddities == ("16-bit",)

@@ -16,7 +16,7 @@ from dogbreed.errors import DogbreedError, PhotoError
 from dogbreed.infer.predictor import Predictor, readable
 from dogbreed.infer.session import Session
 from dogbreed.infer.sources import Source
-from dogbreed.run import STARTER, Run
+from dogbreed.run import STARTER, Run, sealed
 
 
 def test_confidence_is_the_softmax_at_the_runs_temperature(predictor: Predictor) -> None:
@@ -133,7 +133,8 @@ def broken(tmp_path: Path, predictor: Predictor) -> Callable[..., Run]:
         run = tmp_path / "run"
         shutil.copytree(STARTER, run, ignore=shutil.ignore_patterns("*.safetensors"))
         info = {**json.loads((run / "model.json").read_text()), **changes}
-        (run / "model.json").write_text(json.dumps({key: value for key, value in info.items() if value is not None}))
+        left = {key: value for key, value in info.items() if value is not None}
+        (run / "model.json").write_text(json.dumps(sealed(left)))
         return Run.open(run)
 
     return make

@@ -56,6 +56,21 @@ def test_weights_that_would_run_code_are_refused(tmp_path: Path, suffix: str, pl
     assert not mark.exists()
 
 
+def test_torchvisions_own_cache_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    weights = model.torchvision().models.get_model_weights("resnet18").DEFAULT
+    held = tmp_path / "hub" / "checkpoints" / Path(weights.url).name
+    held.parent.mkdir(parents=True)
+    torch.save({"fc.weight": Trap()}, held)
+    with pytest.raises(DogbreedError):
+        model.start("resnet18", "imagenet", ("a", "b"), seed=0)
+    assert not (tmp_path / "sprung").exists()
+
+
 def test_checkpoints_are_safetensors(tmp_path: Path, photos: PhotoSet) -> None:
     layer = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(layer.parameters())
