@@ -258,6 +258,8 @@ class _View:
             case "start":
                 where = "GPU" if event["device"].startswith("cuda") else "CPU"
                 ui.note(f"{event['world']} worker(s) on the {where}, starting from {event['origin']}")
+                if where == "CPU" and event["gpus"]:
+                    ui.warn(f"{event['gpus']} GPU(s) for {event['world']} workers: use --instances {event['gpus']}")
             case "features":
                 self._bar("features", event["total"], event["count"])
             case "train":
@@ -301,6 +303,8 @@ def _answer(run: Run, event: dict[str, Any], *, named: bool) -> None:
     efficiency = event["efficiency"]
     if efficiency is not None:
         _say_efficiency(run, efficiency)
+    elif run.info["world_size"] > 1:
+        ui.note("what the workers gained was not measured: too few photos had features to be computed")
     if ui.json:
         ui.answer({"run": str(run.path), "metrics": event["metrics"], "efficiency": efficiency})
     elif test["photos"]:

@@ -83,7 +83,8 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     start = model.start(settings.backbone, settings.weights, job.breeds, settings.seed)
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     total = len({photo.sha256 for photo in job.photos})
-    say("start", pid=os.getpid(), world=world.size, device=str(world.device), origin=start.origin, restarts=restarts)
+    where = {"device": str(world.device), "gpus": torch.cuda.device_count()}
+    say("start", pid=os.getpid(), world=world.size, origin=start.origin, restarts=restarts, **where)
 
     # ---- the task: a head on features, or the whole model on photos
     if settings.batch_norm == "rebased" and settings.method == "finetune":

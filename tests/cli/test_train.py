@@ -181,6 +181,8 @@ def test_the_view_names_restarts_and_resumption(capsys: pytest.CaptureFixture[st
         "going on from epoch 2, step 3",
     ]
     assert "start again from the last checkpoint" in shown(capsys, start | {"restarts": 1})
+    assert "use --instances 1" in shown(capsys, start | {"device": "cpu", "gpus": 1})
+    assert "--instances" not in shown(capsys, start | {"device": "cpu", "gpus": 0})
 
 
 def test_an_epoch_without_validation_photos_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
