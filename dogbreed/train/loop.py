@@ -108,7 +108,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
 
     def save() -> None:
         if not all(bool(value.isfinite().all()) for value in module.state_dict().values()):
-            raise _diverged("a weight is no longer finite", progress, settings)
+            raise _diverged("a weight is no longer finite", run, progress, settings)
         if leader:
             extra = {_AVERAGED + name: value for name, value in averaged.items()}
             checkpoint.write(run, module, optimizer, best | extra, progress)
@@ -129,7 +129,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
             optimizer.step()
             mean, stopping = world.mean_and_flag(loss, stop.is_set())
             if not math.isfinite(mean):
-                raise _diverged(f"the loss became {mean}", progress, settings)
+                raise _diverged(f"the loss became {mean}", run, progress, settings)
             _average(averaged, module, settings.average, epoch * task.steps + step)
             progress.step, progress.loss_sum = step + 1, progress.loss_sum + mean
             progress.photos += task.batch
@@ -152,7 +152,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
         # Without validation photos there is no loss to go by, and the last epoch is the best.
         valid_loss = figures.get("loss")
         if valid_loss is not None and not math.isfinite(valid_loss):
-            raise _diverged(f"the validation loss became {valid_loss}", progress, settings)
+            raise _diverged(f"the validation loss became {valid_loss}", run, progress, settings)
         if valid_loss is None or valid_loss < progress.best_loss:
             progress.best_loss, progress.best_epoch = valid_loss or 0.0, epoch
             best = {name: value.clone() for name, value in averaged.items()} or _copy(module)
@@ -207,9 +207,9 @@ def _stop_with_parent(stop: threading.Event) -> None:
     os._exit(1)
 
 
-def _diverged(what: str, progress: Progress, settings: TrainSettings) -> DogbreedError:
+def _diverged(what: str, run: Path, progress: Progress, settings: TrainSettings) -> DogbreedError:
     place = f"epoch {progress.epoch + 1}, step {progress.step + 1}"
-    kept = "; the last checkpoint is kept" if progress.epoch else ""
+    kept = "; the last checkpoint is kept" if (run / checkpoint.FILE).exists() else ""
     return DogbreedError(f"{what} in {place}{kept}", f"a lower --lr (now {settings.lr:g}) usually mends it")
 
 
