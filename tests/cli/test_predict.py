@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from program import terminal
 
 from dogbreed.run import STARTER
 
@@ -141,43 +141,26 @@ def test_the_run_may_be_named_and_the_newest_is_the_default(here: Path) -> None:
     assert result.stdout == ""
 
 
-def terminal(folder: Path, *words: str, **environment: str) -> str:
-    """What a person sees in a terminal."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.environ.update({"COLUMNS": "80", "TERM": "xterm", **environment})
-        os.execv(sys.executable, [sys.executable, "-m", "dogbreed", *words])
-    shown = b""
-    try:
-        while piece := os.read(fd, 4096):
-            shown += piece
-    except OSError:  # how a terminal ends on Linux
-        pass
-    os.waitpid(pid, 0)
-    return shown.decode().replace("\r\n", "\n")
-
-
 def test_a_terminal_gets_five_bars(here: Path) -> None:
-    shown = terminal(here, "predict", "one.jpg", NO_COLOR="1")
+    shown = terminal("predict", "one.jpg", cwd=here, NO_COLOR="1")
     lines = shown.splitlines()
     at = lines.index("one.jpg")
     assert sum(line.endswith("%") for line in lines[at + 1 : at + 6]) == 5
     assert "_" not in "".join(lines[at + 1 : at + 6])
     assert "\x1b" not in shown
-    assert "\x1b" in terminal(here, "predict", "one.jpg")
-    assert "\x1b" not in terminal(here, "predict", "one.jpg", TERM="dumb")
+    assert "\x1b" in terminal("predict", "one.jpg", cwd=here)
+    assert "\x1b" not in terminal("predict", "one.jpg", cwd=here, TERM="dumb")
 
 
 def test_bars_without_unicode(here: Path) -> None:
-    shown = terminal(here, "predict", "one.jpg", PYTHONIOENCODING="ascii", NO_COLOR="1")
+    shown = terminal("predict", "one.jpg", cwd=here, PYTHONIOENCODING="ascii", NO_COLOR="1")
     assert "#" in shown
     assert shown.isascii()
 
 
 def test_a_file_name_does_not_steer_the_terminal(here: Path) -> None:
     (here / "one.jpg").rename(here / "a\x1b[2J\nb.jpg")
-    assert "\x1b[2J" not in terminal(here, "predict", "a\x1b[2J\nb.jpg")
+    assert "\x1b[2J" not in terminal("predict", "a\x1b[2J\nb.jpg", cwd=here)
     assert len(dogbreed(here, "predict", "a\x1b[2J\nb.jpg").stdout.splitlines()) == 1
 
 
