@@ -25,9 +25,9 @@ RECIPES = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "co
 
 
 class _Bound:
-    """A limit of a number, applied by pydantic. Not from annotated_types: that is slow to import, even for nothing."""
+    """A limit of a value, applied by pydantic. Not from annotated_types: that is slow to import, even for nothing."""
 
-    def __init__(self, value: float) -> None:
+    def __init__(self, value: float | str) -> None:
         self.value = value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
@@ -48,6 +48,13 @@ class Le(_Bound):
 
 class Lt(_Bound):
     """Less."""
+
+
+class Pattern(_Bound):
+    """A regular expression for the whole of a text."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(f"^(?:{value})$")
 
 
 Share = Annotated[float, Ge(0), Lt(1)]
@@ -152,12 +159,97 @@ class PredictSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwsSettings:
+    """The AWS account, and what everything that is made in it has in common."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    # Begins the name of everything that is made; two projects in one account do not touch each other.
+    project: Annotated[str, Pattern(r"[a-z][a-z0-9-]{1,18}[a-z0-9]")] = "dogbreed"
+    # Empty: the region of the profile or of AWS_REGION.
+    region: str = ""
+    # A profile of the AWS configuration; empty: the default one.
+    profile: str = ""
+    # Bucket for photos and runs; empty: <project>-<account>-<region>, made when it is first needed.
+    bucket: str = ""
+    # ARN or alias of a KMS key for the bucket, volumes and outputs; empty: keys that AWS owns.
+    kms_key: str = ""
+    # Comma-separated subnets that machines and jobs run in; empty: SageMaker's own network, for EC2 the default VPC.
+    subnets: str = ""
+    # Comma-separated security groups to use; empty: one that lets in nothing but its own machines.
+    security_groups: str = ""
+    # ARN of a policy that bounds every role that is made; empty: none.
+    permissions_boundary: str = ""
+    # Comma-separated key=value tags on everything that is made.
+    tags: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SagemakerSettings:
+    """Training on SageMaker."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    # auto chooses by price and speed of the known types; see --dry-run.
+    instance_type: str = "auto"
+    # Spare capacity at a lower price, which AWS may take back; training then goes on from its checkpoint.
+    spot: bool = False
+    # Most that the job may cost in US dollars, resumed attempts together; 0: what max_hours costs.
+    max_usd: Annotated[float, Ge(0)] = 0.0
+    # Longest training time of the job in hours.
+    max_hours: Annotated[float, Gt(0), Le(120)] = 4.0
+    # With spot: longest time to wait for machines, in hours on top of max_hours.
+    max_wait_hours: Annotated[float, Ge(0), Le(120)] = 4.0
+    # Size of each machine's disk in GB; 0: from the size of the photos.
+    volume_gb: Annotated[int, Ge(0), Le(16384)] = 0
+    # Training image; empty: AWS's PyTorch 2.13 for the instance type.
+    image: str = ""
+    # ARN of an execution role that is there already; empty: one with exactly what the job needs is made.
+    role: str = ""
+    # The job's containers reach no network but each other.
+    network_isolation: bool = True
+    # auto encrypts the traffic between machines where there are several.
+    encrypt_traffic: Literal["auto", "yes", "no"] = "auto"
+    # auto: File for what is unpacked in a minute, FastFile for more.
+    input_mode: Literal["auto", "File", "FastFile"] = "auto"
+    # Keep the machines this long for the next job, which then starts at once; they cost as much as training.
+    keep_alive_minutes: Annotated[int, Ge(0), Le(60)] = 0
+    # Start the job again after an internal error of SageMaker this many times.
+    retries: Annotated[int, Ge(0), Le(30)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ec2Settings:
+    """Training on EC2 machines."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    # auto, or comma-separated types in order of preference: the next is taken where one is not to be had.
+    instance_type: str = "auto"
+    # Spare capacity at a lower price, which AWS may take back; training then goes on from its checkpoint.
+    spot: bool = False
+    # Take machines at the full price where no spot capacity is to be had.
+    on_demand_fallback: bool = False
+    # Most that all machines together may cost in US dollars; 0: what max_hours costs.
+    max_usd: Annotated[float, Ge(0)] = 0.0
+    # The machines end themselves after this many hours, whatever happens.
+    max_hours: Annotated[float, Gt(0), Le(120)] = 4.0
+    # Size of each machine's disk in GB; 0: from the size of the photos.
+    volume_gb: Annotated[int, Ge(0), Le(16384)] = 0
+    # Machine image; empty: the newest Deep Learning AMI with PyTorch 2.13 for the type's processor.
+    ami_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting, and in `sources` where each value that is not a default came from."""
 
     data: DataSettings = field(default_factory=DataSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    sagemaker: SagemakerSettings = field(default_factory=SagemakerSettings)
+    ec2: Ec2Settings = field(default_factory=Ec2Settings)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -165,7 +257,14 @@ class Settings:
         return {section: asdict(getattr(self, section)) for section in SECTIONS}
 
 
-SECTIONS = {"data": DataSettings, "train": TrainSettings, "predict": PredictSettings}
+SECTIONS = {
+    "data": DataSettings,
+    "train": TrainSettings,
+    "predict": PredictSettings,
+    "aws": AwsSettings,
+    "sagemaker": SagemakerSettings,
+    "ec2": Ec2Settings,
+}
 KEYS = tuple(f"{section}.{item.name}" for section, kind in SECTIONS.items() for item in fields(kind))
 
 

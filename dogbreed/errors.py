@@ -40,6 +40,12 @@ class UsageError(DogbreedError):
     exit_code = EXIT_USAGE
 
 
+class AccessError(DogbreedError):
+    """No credentials, expired ones, or an action that they do not allow."""
+
+    exit_code = EXIT_ACCESS
+
+
 class PhotoError(DogbreedError):
     """A file that cannot be used as a photo; `kind` is one of `dogbreed.infer.photo.FAULTS`."""
 

@@ -26,5 +26,18 @@ def guarded(action: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  (the last one that can still say something)
-        ui.bug(error, __version__)
-        return 1
+        told = _of_aws(error)
+        if told is None:
+            ui.bug(error, __version__)
+            return 1
+        ui.error(told)
+        return told.exit_code
+
+
+def _of_aws(error: Exception) -> DogbreedError | None:
+    """What an error of the AWS SDK means for people; None for every other error."""
+    if "botocore" not in sys.modules:
+        return None
+    from dogbreed.cloud.errors import translate
+
+    return translate(error)

@@ -18,8 +18,18 @@ from dogbreed.ui import ui
 COMMANDS = {
     "data": "data",
     "train": "train",
+    "train-sagemaker": "train_sagemaker",
+    "train-ec2": "train_ec2",
     "runs": "runs",
+    "logs": "remote",
+    "stop": "remote",
+    "pull": "remote",
     "predict": "predict",
+    "status": "account",
+    "destroy": "account",
+    "rehearse": "rehearse",
+    "audit-iam": "audit",
+    "iam": "iam",
     "config": "setup",
     "doctor": "setup",
 }

@@ -1,0 +1,118 @@
+"""The one door to AWS: clients, account, region and tags; nothing is loaded or asked before it is needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
+
+from dogbreed import __version__
+from dogbreed.config import AwsSettings
+from dogbreed.errors import UsageError
+
+PROJECT_TAG, ROLE_TAG, RUN_TAG = "dogbreed:project", "dogbreed:role", "dogbreed:run"
+_ATTEMPTS = 10
+_CONNECT_S, _READ_S = 5, 60
+
+
+class Aws:
+    """An AWS account as the settings name it. Clients retry adaptively, so that throttling slows and does not fail."""
+
+    def __init__(self, settings: AwsSettings) -> None:
+        self.settings = settings
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """The SDK's session, with credentials; NoCredentialsError at once where there are none."""
+        made = boto3.Session(profile_name=self.settings.profile or None, region_name=self.settings.region or None)
+        if made.get_credentials() is None:
+            raise NoCredentialsError
+        return made
+
+    @property
+    def region(self) -> str:
+        """The region of `[aws] region`, the profile or the environment; UsageError where none is set."""
+        region = self.session.region_name
+        if not region:
+            raise UsageError("no AWS region is set", 'add --region, or [aws] region = "eu-west-1" to dogbreed.toml')
+        return str(region)
+
+    @cached_property
+    def account(self) -> str:
+        """The twelve digits of the account (sts:GetCallerIdentity)."""
+        return str(self.client("sts").get_caller_identity()["Account"])
+
+    @cached_property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`: the second part of every ARN."""
+        return str(self.session.get_partition_for_region(self.region))
+
+    def client(self, service: str, region: str = "") -> Any:
+        """The client of a service, made once; of another region than the session's, if one is given."""
+        key = (service, region or self.region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self.session.client(service, region_name=key[1], config=_CONFIG)
+            return self._clients[key]
+
+    def name(self, role: str) -> str:
+        """The name of a resource of this project, from which its ARN follows."""
+        return f"{self.settings.project}-{role}"
+
+    def arn(self, service: str, resource: str, *, regional: bool = True, account: bool = True) -> str:
+        """The ARN of a resource of this account; IAM and S3 have no region in theirs, S3 no account either."""
+        place = f"{self.region if regional else ''}:{self.account if account else ''}"
+        return f"arn:{self.partition}:{service}:{place}:{resource}"
+
+    def tags(self, role: str, run: str = "") -> dict[str, str]:
+        """The tags of every resource that dogbreed makes: project, role, run, and the user's own."""
+        own = {PROJECT_TAG: self.settings.project, ROLE_TAG: role} | ({RUN_TAG: run} if run else {})
+        return own | {key: value for key, _, value in (tag.partition("=") for tag in listed(self.settings.tags))}
+
+    def is_ours(self, tags: Mapping[str, str]) -> bool:
+        """Whether these are the tags of a resource of this project, so that it may be changed and deleted."""
+        return tags.get(PROJECT_TAG) == self.settings.project
+
+    @cached_property
+    def rehearsal(self) -> str:
+        """The address of the stand-in cloud when calls go to this machine, else ""; no money is spent there."""
+        address = os.environ.get("AWS_ENDPOINT_URL", "")
+        host = urlsplit(address).hostname or ""
+        try:
+            return address if host == "localhost" or ip_address(host).is_loopback else ""
+        except ValueError:
+            return ""
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated setting."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def pairs(tags: Mapping[str, str], key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
+    """Tags in the shape that most services take."""
+    return [{key: name, value: content} for name, content in tags.items()]
+
+
+def unpaired(tags: list[dict[str, str]] | None) -> dict[str, str]:
+    """Tags as a mapping, from the shape that most services give."""
+    return {tag.get("Key", tag.get("key", "")): tag.get("Value", tag.get("value", "")) for tag in tags or []}
+
+
+_CONFIG = Config(
+    retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+    connect_timeout=_CONNECT_S,
+    read_timeout=_READ_S,
+    max_pool_connections=32,
+    user_agent_extra=f"dogbreed/{__version__}",
+)
