@@ -196,9 +196,9 @@ class Resource:
         for step in path:
             if value is UNKNOWN:
                 return UNKNOWN
-            if (isinstance(value, Mapping) and step in value) or (
-                isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
-            ):
+            if isinstance(value, dict) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
                 value = value[step]
             else:
                 return default
