@@ -196,12 +196,11 @@ class Resource:
         for step in path:
             if value is UNKNOWN:
                 return UNKNOWN
-            if isinstance(value, dict) and step in value:
-                value = value[step]
-            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-                value = value[step]
-            else:
+            named = isinstance(value, dict) and step in value
+            counted = isinstance(value, list) and isinstance(step, int) and step < len(value)
+            if not (named or counted):
                 return default
+            value = value[step]
         return value
 
 
