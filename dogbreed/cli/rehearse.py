@@ -1,9 +1,247 @@
-"""`dogbreed rehearse`: a stand-in for AWS on this machine, to try everything before it costs money."""
+"""`dogbreed rehearse`: an AWS on this machine, to try everything before it costs money."""
 
 from __future__ import annotations
 
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from dogbreed.cli.options import DryRun, Json, NoColor, Quiet, Verbose
+from dogbreed.errors import UsageError
+from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.rehearse.state import Server
+
+_UP = "start it: dogbreed rehearse up"
+_KINDS = ("spot-interrupt", "throttle", "deny", "no-capacity", "s3-500")
+_SHARES = {"throttle": 0.1, "s3-500": 0.1}
 
 
 def add(app: typer.Typer) -> None:
     """Register the commands."""
+    group = typer.Typer(
+        help="An AWS on this machine, where jobs and machines really run: rehearse before you pay.",
+        no_args_is_help=True,
+    )
+    for command in (up, down, status, run, fault, calls):
+        group.command()(command)
+    app.add_typer(group, name="rehearse", rich_help_panel="Guard")
+
+
+def up(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 0,
+    region: Annotated[str, typer.Option(help="Region of the clients that use it.")] = "eu-west-1",
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Start the stand-in cloud and print the environment that leads AWS clients to it.
+
+    It starts as an empty account and keeps everything in memory. Where it is up already, the same is printed again.
+
+    Example: eval "$(dogbreed rehearse up)"
+    """
+    from dogbreed.rehearse import state
+
+    server = state.find()
+    if dry_run:
+        ui.note("it is up: nothing to start" if server else f"would start a stand-in cloud in {state.home()}")
+        return
+    if server is None:
+        server, _ = state.start(port=port, region=region)
+        ui.note(f"the stand-in cloud is up at {server.url}; end it: dogbreed rehearse down")
+    else:
+        ui.note(f"the stand-in cloud is up already, at {server.url}")
+    if json:
+        ui.answer({"url": server.url, "pid": server.pid, "environment": server.environment})
+        return
+    for name, value in server.environment.items():
+        ui.line(f"export {name}={shlex.quote(value)}")
+
+
+def down(
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """End the stand-in cloud and everything that it runs: jobs, machines, their networks.
+
+    Example: dogbreed rehearse down
+    """
+    from dogbreed.rehearse import state
+
+    server = state.find()
+    if dry_run:
+        ui.note(f"would end the stand-in cloud at {server.url}" if server else "it is not up")
+        return
+    if server:
+        state.end(server)
+        ui.note("the stand-in cloud is down; unset AWS_ENDPOINT_URL before you mean the real one")
+    elif state.clean():
+        ui.note("it had been killed; what it left is removed")
+    else:
+        ui.note("it is not up")
+    if json:
+        ui.answer({"ended": server is not None})
+
+
+def status(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Say whether the stand-in cloud is up, what it runs and which faults are in force.
+
+    Example: dogbreed rehearse status
+    """
+    from dogbreed.rehearse import state
+
+    server = state.find()
+    told: dict[str, Any] = {"up": server is not None}
+    if server:
+        told |= {"url": server.url, "pid": server.pid, "region": server.region} | server.ask("status")
+    if json:
+        ui.answer(told)
+    elif server is None:
+        ui.line("not up")
+        ui.note(_UP)
+    else:
+        for name, value in told.items():
+            ui.line(f"{name}: {_flat(value)}")
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Run a command against the stand-in cloud; where it is not up, it is for as long as the command runs.
+
+    Example: dogbreed rehearse run -- aws s3 ls
+    """
+    import os
+    import subprocess
+
+    from dogbreed.rehearse import state
+
+    found = state.find()
+    if dry_run:
+        ui.note(f"would run {shlex.join(command)} against {found.url if found else 'a stand-in of its own'}")
+        return
+    server = found or state.start()[0]
+    try:
+        code = subprocess.run(command, env=os.environ | server.environment, check=False).returncode
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no command {command[0]}", "give it after --") from error
+    finally:
+        if found is None:
+            state.end(server)
+    if json:
+        ui.answer({"exit_code": code})
+    raise typer.Exit(code)
+
+
+def fault(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(_KINDS)}.", show_default=False)] = "",
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="An action such as s3:PutObject for throttle and deny; an instance type for no-capacity; a job or "
+            "machine for spot-interrupt; * for any.",
+        ),
+    ] = "*",
+    share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the calls; throttle, s3-500: 0.1.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after this many hits.")] = None,
+    zone: Annotated[str, typer.Option(help="For no-capacity: only in this zone.")] = "*",
+    seed: Annotated[int, typer.Option(help="Seed of what is hit.")] = 0,
+    clear: Annotated[bool, typer.Option("--clear", help="Lift the faults (of this kind).")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show what is in force.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Let things go wrong in the stand-in cloud, as they do in the real one.
+
+    Example: dogbreed rehearse fault throttle --share 0.2
+
+    Example: dogbreed rehearse fault deny sagemaker:CreateTrainingJob
+
+    Example: dogbreed rehearse fault --clear
+    """
+    server = _server()
+    if kind and kind not in _KINDS:
+        raise UsageError(f"no fault is called {kind}", f"there are: {', '.join(_KINDS)}")
+    if not (kind or clear or listed):
+        raise UsageError("which fault?", f"one of {', '.join(_KINDS)}; or --list, or --clear")
+    if kind == "deny" and target == "*" and not clear:
+        raise UsageError("which action is to be denied?", "for example: dogbreed rehearse fault deny s3:PutObject")
+    if dry_run:
+        ui.note(f"would {'lift' if clear else 'set'} {kind or 'all faults'}")
+        return
+    if clear:
+        server.ask("clear", kind=kind)
+    elif kind == "spot-interrupt":
+        hit = server.ask("interrupt", target=target)
+        ui.note(f"interrupted: {', '.join(hit)}" if hit else "nothing on spot capacity is running")
+    elif kind:
+        share = share if share is not None else _SHARES.get(kind, 1.0)
+        server.ask("fault", kind=kind, target=target, share=share, count=count, zone=zone, seed=seed)
+    told = server.ask("faults")
+    if json:
+        ui.answer(told)
+    else:
+        for one in told:
+            ui.line(_flat(one))
+
+
+def calls(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """List every call so far: when, who, which action, on what, and how it ended.
+
+    Example: dogbreed rehearse calls --json
+    """
+    told = _server().ask("calls")
+    if json:
+        ui.answer(told)
+        return
+    rows = [
+        (one["time"], one["who"].rsplit(":", 1)[-1], one["action"], ",".join(one["resources"]) or "*", _ended(one))
+        for one in told
+    ]
+    ui.table(("time", "who", "action", "resources", "ended"), rows)
+
+
+def _server() -> Server:
+    from dogbreed.rehearse import state
+
+    if server := state.find():
+        return server
+    raise UsageError("the stand-in cloud is not up", _UP)
+
+
+def _ended(one: dict[str, Any]) -> str:
+    return f"{one['status']} {one['error']}".strip()
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+    return ", ".join(_flat(inner) for inner in value) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,112 @@
+"""Which IAM action a call is, and on which resources, from its parameters alone.
+
+Sources: the tables of actions and resources in AWS's Service Authorization Reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Where an operation's action is not PREFIX:OPERATION.
+_ACTIONS = {
+    ("s3", "HeadObject"): "GetObject",
+    ("s3", "HeadBucket"): "ListBucket",
+    ("s3", "ListObjects"): "ListBucket",
+    ("s3", "ListObjectsV2"): "ListBucket",
+    ("s3", "ListObjectVersions"): "ListBucketVersions",
+    ("s3", "ListBuckets"): "ListAllMyBuckets",
+    ("s3", "ListMultipartUploads"): "ListBucketMultipartUploads",
+    ("s3", "ListParts"): "ListMultipartUploadParts",
+    ("s3", "CreateMultipartUpload"): "PutObject",
+    ("s3", "UploadPart"): "PutObject",
+    ("s3", "UploadPartCopy"): "PutObject",
+    ("s3", "CompleteMultipartUpload"): "PutObject",
+    ("s3", "CopyObject"): "PutObject",
+    ("s3", "DeleteObjects"): "DeleteObject",
+    ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
+    ("s3", "PutBucketEncryption"): "PutEncryptionConfiguration",
+    ("s3", "DeleteBucketEncryption"): "PutEncryptionConfiguration",
+    ("s3", "GetBucketLifecycleConfiguration"): "GetLifecycleConfiguration",
+    ("s3", "PutBucketLifecycleConfiguration"): "PutLifecycleConfiguration",
+    ("s3", "DeleteBucketLifecycle"): "PutLifecycleConfiguration",
+    ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
+    ("s3", "PutPublicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("s3", "DeletePublicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("s3", "DeleteBucketTagging"): "PutBucketTagging",
+    ("lambda", "Invoke"): "InvokeFunction",
+}
+_PREFIXES = {
+    "cloudwatch": "cloudwatch",
+    "service-quotas": "servicequotas",
+    "sagemaker-runtime": "sagemaker",
+    "sagemaker-metrics": "sagemaker",
+    "elbv2": "elasticloadbalancing",
+    "stepfunctions": "states",
+    "accessanalyzer": "access-analyzer",
+    "resourcegroupstaggingapi": "tag",
+}
+# Parameter -> the resource that it names; {0} is the value.
+_REGIONAL = {
+    "sagemaker": {
+        "TrainingJobName": "training-job/{0}",
+        "ModelName": "model/{0}",
+        "EndpointName": "endpoint/{0}",
+        "EndpointConfigName": "endpoint-config/{0}",
+        "HyperParameterTuningJobName": "hyper-parameter-tuning-job/{0}",
+    },
+    "logs": {"logGroupName": "log-group:{0}"},
+    "lambda": {"FunctionName": "function:{0}"},
+    "ecr": {"repositoryName": "repository/{0}"},
+    "kms": {"KeyId": "key/{0}"},
+    "ssm": {"Name": "parameter/{0}"},
+    "ec2": {
+        "InstanceId": "instance/{0}",
+        "InstanceIds": "instance/{0}",
+        "ImageId": "image/{0}",
+        "SubnetId": "subnet/{0}",
+        "GroupId": "security-group/{0}",
+        "SecurityGroupIds": "security-group/{0}",
+        "VpcId": "vpc/{0}",
+        "VolumeId": "volume/{0}",
+    },
+}
+_GLOBAL = {
+    "iam": {
+        "RoleName": "role/{0}",
+        "UserName": "user/{0}",
+        "InstanceProfileName": "instance-profile/{0}",
+        "PolicyName": "policy/{0}",
+    }
+}
+
+
+def action(service: str, operation: str) -> str:
+    """The action that a policy must allow for an operation, such as `s3:ListBucket`."""
+    return f"{_PREFIXES.get(service, service)}:{_ACTIONS.get((service, operation), operation)}"
+
+
+def resources(service: str, params: dict[str, Any], region: str, account: str) -> tuple[str, ...]:
+    """ARNs of what the parameters name; empty where they name nothing, which is the resource `*`."""
+    if service == "s3":
+        return _objects(params)
+    found: list[str] = []
+    prefix = _PREFIXES.get(service, service)
+    for name, value in params.items():
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, str):
+                continue
+            if one.startswith("arn:"):
+                found.append(one)
+            elif shape := _REGIONAL.get(prefix, {}).get(name):
+                found.append(f"arn:aws:{prefix}:{region}:{account}:{shape.format(one.removeprefix('/'))}")
+            elif shape := _GLOBAL.get(service, {}).get(name):
+                found.append(f"arn:aws:{prefix}::{account}:{shape.format(one)}")
+    return tuple(dict.fromkeys(found))
+
+
+def _objects(params: dict[str, Any]) -> tuple[str, ...]:
+    if not (bucket := params.get("Bucket")):
+        return ()
+    keys = [params["Key"]] if "Key" in params else []
+    keys += [entry["Key"] for entry in (params.get("Delete") or {}).get("Objects", [])]
+    return tuple(f"arn:aws:s3:::{bucket}/{key}" for key in keys) or (f"arn:aws:s3:::{bucket}",)

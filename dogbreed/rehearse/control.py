@@ -1,0 +1,50 @@
+"""What the command line and tests ask of a running stand-in, beside AWS: POST /_rehearse/NAME with a JSON object."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Response
+
+from dogbreed.rehearse.faults import KINDS, Fault
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Request
+
+    from dogbreed.rehearse.cloud import Cloud
+
+PREFIX = "/_rehearse/"
+
+
+def answer(cloud: Cloud, request: Request) -> Response:
+    """Do what is asked; 404 for an unknown name, 400 with `error` for what cannot be done."""
+    name = request.path.removeprefix(PREFIX)
+    told = json.loads(request.get_data() or b"{}")
+    known = {
+        "calls": lambda told: cloud.calls.to_json(),
+        "faults": lambda told: cloud.faults.to_json(),
+        "fault": lambda told: _fault(cloud, told),
+        "clear": lambda told: cloud.faults.clear(told.get("kind", "")),
+        "status": lambda told: cloud.status(),
+        "interrupt": lambda told: cloud.interrupt(told.get("target", "*")),
+        "reset": lambda told: cloud.reset(),
+        **cloud.controls,
+    }
+    if name not in known:
+        return _json({"error": f"the stand-in has no {name}"}, 404)
+    try:
+        return _json(known[name](told))
+    except (ValueError, TypeError, LookupError) as error:
+        return _json({"error": str(error)}, 400)
+
+
+def _fault(cloud: Cloud, told: dict[str, Any]) -> None:
+    fault = Fault(**told)
+    if fault.kind not in KINDS:
+        raise ValueError(f"no fault {fault.kind}; there are {', '.join(KINDS)}")
+    cloud.faults.add(fault)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value, default=str), status, content_type="application/json")

@@ -1,0 +1,117 @@
+"""Faults on demand: throttling, refusals, server errors, no capacity; deterministic for a seed.
+
+An interruption is no standing fault: it is asked for once, and the services that run jobs and machines carry it out
+(the control `interrupt`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import random
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dogbreed.rehearse.calls import AwsError
+
+if TYPE_CHECKING:
+    from dogbreed.rehearse.calls import Call
+
+KINDS = ("throttle", "deny", "s3-500", "no-capacity")
+# How a service says that it is asked too often; by service, then by protocol.
+_THROTTLED: dict[str, tuple[str, str, int]] = {
+    "s3": ("SlowDown", "Please reduce your request rate.", 503),
+    "ec2": ("RequestLimitExceeded", "Request limit exceeded.", 503),
+    "query": ("Throttling", "Rate exceeded", 400),
+    "json": ("ThrottlingException", "Rate exceeded", 400),
+    "rest-json": ("TooManyRequestsException", "Rate exceeded", 429),
+}
+
+
+@dataclass
+class Fault:
+    """One fault: which calls (`target` is an action, or for no-capacity a type), which share, how often at most."""
+
+    kind: str
+    target: str = "*"
+    share: float = 1.0
+    count: int | None = None
+    zone: str = "*"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def strikes(self) -> bool:
+        """Whether it hits now, which uses up one of `count`."""
+        if self.count == 0 or self._random.random() >= self.share:
+            return False
+        if self.count is not None:
+            self.count -= 1
+        return True
+
+
+class Faults:
+    """The faults that are in force."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault in force."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self, kind: str = "") -> None:
+        """Lift the faults of a kind, or all."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if kind and fault.kind != kind]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """What is in force."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
+
+    def no_capacity(self, instance_type: str, zone: str = "*") -> bool:
+        """Whether no instance of this type is to be had (in `zone`), for the services that start machines."""
+        return any(
+            fnmatch.fnmatchcase(instance_type, fault.target) and (zone == "*" or fnmatch.fnmatchcase(zone, fault.zone))
+            for fault in self._struck("no-capacity", lambda fault: fnmatch.fnmatchcase(instance_type, fault.target))
+        )
+
+    def strike(self, call: Call, *, platform: bool) -> None:
+        """Raise the AwsError of a fault that hits this call; what the services do themselves can only be denied."""
+        if next(self._struck("deny", lambda fault: _matches(call.action, fault.target)), None):
+            raise denied(call)
+        if platform:
+            return
+        if next(self._struck("throttle", lambda fault: _matches(call.action, fault.target)), None):
+            raise AwsError(*_THROTTLED.get(call.service) or _THROTTLED.get(call.protocol, _THROTTLED["json"]))
+        if call.service == "s3" and next(self._struck("s3-500", lambda fault: True), None):
+            raise AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
+
+    def _struck(self, kind: str, concerns: Any) -> Any:
+        with self._lock:
+            found = [fault for fault in self._faults if fault.kind == kind and concerns(fault) and fault.strikes()]
+        return iter(found)
+
+
+def denied(call: Call) -> AwsError:
+    """What AWS says to one who may not."""
+    resource = call.resources[0] if call.resources else "*"
+    if call.service == "s3":
+        resource = f'"{resource}"'
+    words = (
+        f"User: {call.who} is not authorized to perform: {call.action} on resource: {resource} "
+        f"because no identity-based policy allows the {call.action} action"
+    )
+    if call.service == "ec2":
+        return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {words}", 403)
+    if call.protocol in ("query", "rest-xml"):
+        return AwsError("AccessDenied", words, 403)
+    return AwsError("AccessDeniedException", words, 403 if call.protocol == "rest-json" else 400)
+
+
+def _matches(action: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(action.lower(), pattern.lower())

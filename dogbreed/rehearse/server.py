@@ -1,0 +1,158 @@
+"""The stand-in's server: one process on loopback that answers every AWS client.
+
+A request is read, recorded, maybe hit by a fault, checked against the service model, then answered by a service file
+of this folder or by moto. The same answers come from a unix socket in its folder, for machines with a network of their
+own. `python -m dogbreed.rehearse.server FOLDER REGION PORT` serves until its standard input ends or it is told to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from moto.core.request import Request
+from moto.moto_server.werkzeug_app import (
+    BackendRequest,
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
+
+from dogbreed.rehearse import control, state, validate, wire
+from dogbreed.rehearse.calls import AwsError, Call, answers
+from dogbreed.rehearse.cloud import Cloud
+
+# The files that add to what moto can do; one that is not there yet is left out.
+SERVICES = ("account", "quotas", "sagemaker", "ec2", "ssm")
+
+_Start = Callable[..., Any]
+
+
+class App:
+    """The WSGI application."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        for name in SERVICES:
+            if find_spec(module := f"dogbreed.rehearse.{name}"):
+                import_module(module).add(cloud)
+
+    def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ.get("PATH_INFO", "").startswith(control.PREFIX):
+            return control.answer(self.cloud, Request(environ))(environ, start)
+        call = wire.read(self.cloud, BackendRequest(environ))
+        if call is None:
+            return self._ask_moto(environ)(environ, start)
+        platform = self.cloud.is_platform(call.key)
+        record = self.cloud.calls.add(call, platform=platform)
+        response = self._answer(call, environ, platform=platform)
+        record.status = response.status_code
+        if response.status_code >= 400:
+            record.error = response.headers.get("x-rehearse-error", "")
+        return response(environ, start)
+
+    def _answer(self, call: Call, environ: dict[str, Any], *, platform: bool) -> Response:
+        try:
+            self.cloud.faults.strike(call, platform=platform)
+            if call.model.input_shape is not None:
+                validate.check(call.service, call.protocol, call.model.input_shape, call.params)
+            if answers(result := self.cloud.answer(call)):
+                return wire.write(call, result)
+        except AwsError as error:
+            return _refusal(call, error)
+        except Exception as error:
+            logging.exception("%s %s", call.service, call.operation)
+            return _refusal(call, AwsError("InternalFailure", f"the stand-in failed: {error!r}", 500))
+        response = self._ask_moto(environ)
+        afters = self.cloud.afters.get((call.service, call.operation), ())
+        if afters and response.status_code < 300:
+            answer = wire.understand(call, response)
+            try:
+                for function in afters:
+                    if (changed := function(call, answer)) is not None:
+                        answer, response = changed, wire.write(call, changed)
+            except AwsError as error:
+                return _refusal(call, error)
+        return response
+
+    def _ask_moto(self, environ: dict[str, Any]) -> Response:
+        environ.pop("werkzeug.request", None)
+        return Response.from_app(self._moto, environ, buffered=False)
+
+
+def _refusal(call: Call, error: AwsError) -> Response:
+    response = wire.write(call, error)
+    response.headers["x-rehearse-error"] = error.code
+    return response
+
+
+class _Handler(MotoRequestHandler):
+    """Says nothing: calls are recorded, and a log of each would only slow them down."""
+
+    protocol_version = "HTTP/1.1"
+    # Small answers must not wait for the acknowledgement of the one before.
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+    def address_string(self) -> str:
+        # On a unix socket there is no address.
+        return self.client_address[0] if self.client_address else "local"
+
+
+def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
+    """Answer on 127.0.0.1:`port` (0: any) and on `folder`/server.sock until `ended` is set."""
+    cloud = Cloud(folder, region)
+    app = App(cloud)
+    servers = [make_server("127.0.0.1", port, app, threaded=True, request_handler=_Handler)]
+    cloud.url = f"http://127.0.0.1:{servers[0].server_port}"
+    os.environ["MOTO_PORT"] = str(servers[0].server_port)
+    with suppress(FileNotFoundError):
+        cloud.socket.unlink()
+    servers.append(make_server(f"unix://{cloud.socket}", 0, app, threaded=True, request_handler=_Handler))
+    for server in servers:
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    cloud.controls["end"] = lambda told: ended.set()
+    state.write(folder, port=servers[0].server_port, region=region)
+    try:
+        ended.wait()
+    finally:
+        cloud.end()
+        state.forget(folder)
+
+
+def main() -> None:
+    """Serve as the words on the command line say."""
+    folder, region, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    logging.basicConfig(level=logging.WARNING)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if len(sys.argv) > 4:  # it belongs to whoever started it, and ends with them
+        threading.Thread(target=_end_with_owner, args=[ended], daemon=True).start()
+    serve(folder, region, port, ended)
+
+
+def _end_with_owner(ended: threading.Event) -> None:
+    while os.read(0, 1):
+        pass
+    ended.set()
+
+
+if __name__ == "__main__":
+    main()
