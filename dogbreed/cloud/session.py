@@ -57,6 +57,19 @@ class Aws:
         """`aws`, `aws-cn` or `aws-us-gov`: the second part of every ARN."""
         return str(self.session.get_partition_for_region(self.region))
 
+    @property
+    def bucket(self) -> str:
+        """The name of the project's bucket."""
+        return self.settings.bucket or f"{self.settings.project}-{self.account}-{self.region}"
+
+    @cached_property
+    def kms_key(self) -> str:
+        """The ARN of the key of `[aws] kms_key`, whether that is a name, an alias or an ARN; "" where none is set."""
+        given = self.settings.kms_key
+        if not given or ":key/" in given:
+            return given
+        return str(self.client("kms").describe_key(KeyId=given)["KeyMetadata"]["Arn"])
+
     def client(self, service: str, region: str = "") -> Any:
         """The client of a service, made once; of another region than the session's, if one is given."""
         key = (service, region or self.region)

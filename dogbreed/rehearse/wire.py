@@ -160,4 +160,4 @@ def _payload(model: Any) -> Any:
 def _streams(model: Any) -> bool:
     """Whether the body is content rather than parameters."""
     payload = _payload(model)
-    return payload is not None and payload.type_name in ("blob", "string")
+    return payload is not None and payload.type_name == "blob"
