@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dogbreed.errors import DogbreedError
 from dogbreed.run import write_atomically
+from dogbreed.train.distributed import World
 
 FILE = Path("checkpoints") / "last.safetensors"
 
@@ -51,22 +51,43 @@ def write(run: Path, module: nn.Module, optimizer: Optimizer, best: dict[str, Te
     write_atomically(path, save(plain, {"progress": json.dumps(asdict(progress))}))
 
 
-def read(run: Path, module: nn.Module, optimizer: Optimizer) -> tuple[Progress, dict[str, Tensor]]:
-    """Bring `module` and `optimizer` to where the checkpoint of `run` stood; a fresh Progress where there is none."""
+def read(run: Path, module: nn.Module, optimizer: Optimizer, world: World) -> tuple[Progress, dict[str, Tensor]]:
+    """Bring `module` and `optimizer` to where the checkpoint of `run` stood; a fresh Progress where there is none.
+
+    Every rank goes on from rank 0's file: on several machines it is the newest, and the only one that is known to be
+    whole. Raises DogbreedError on every rank where that file cannot be used.
+    """
     path = run / FILE
-    if not path.is_file():
-        return Progress(), {}
     try:
-        with safe_open(path, "pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        data = world.broadcast_bytes(_content(path) if world.rank == 0 else None)
+        if data is None:
+            return Progress(), {}
+        tensors = load(data)
         module.load_state_dict(_part(tensors, "model."))
         _restore(optimizer, _part(tensors, "optimizer."))
+        progress = Progress(**json.loads(_metadata(data)["progress"]))
     except Exception as error:
         raise DogbreedError(
             f"{path} is damaged or of another model: {error}", f"remove {path} to start this run from the beginning"
         ) from error
     return progress, _part(tensors, "best.")
+
+
+def _content(path: Path) -> bytes | None:
+    """The file's bytes, None where there is no file; a file that cannot be read is an empty one to every rank."""
+    if not path.is_file():
+        return None
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """What stands beside the tensors: a safetensors file begins with the length of its JSON header, then that."""
+    length = int.from_bytes(data[:8], "little")
+    content: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return content
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 
 _TIMEOUT = timedelta(minutes=30)
+_CHUNK = 2**26  # bytes that are sent at once
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,21 @@ class World:
         held = rows.to(self.device).contiguous() if self.rank == 0 else torch.empty(shape, device=self.device)
         dist.broadcast(held, 0)
         return held.cpu()
+
+    def broadcast_bytes(self, data: bytes | None) -> bytes | None:
+        """Rank 0's `data` on every rank; None as well. Such as the checkpoint, which only rank 0's machine has."""
+        if self.size == 1:
+            return data
+        size = int(self.sum([float(-1 if data is None else len(data)) if self.rank == 0 else 0.0])[0])
+        if size < 0:
+            return None
+        held = bytearray(data or bytes(size))
+        for start in range(0, size, _CHUNK):
+            part = torch.frombuffer(held, dtype=torch.uint8, offset=start, count=min(_CHUNK, size - start))
+            sent = part.to(self.device)
+            dist.broadcast(sent, 0)
+            part.copy_(sent)
+        return bytes(held)
 
     def exchange(self, model: nn.Module) -> None:
         """Add up the gradients of `model` over all ranks, as each training step does."""

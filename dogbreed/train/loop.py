@@ -52,9 +52,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="where the photos lie on this machine")
     parser.add_argument("--follow-parent", action="store_true", help="stop when stdin closes")
     arguments = parser.parse_args()
-    stop = threading.Event()
-    # A handler may not write or exchange anything; it leaves a note that the loop reads between two steps.
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = stop_on_sigterm()
     if arguments.follow_parent:
         threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     try:
@@ -62,6 +60,13 @@ def main() -> None:
     except DogbreedError as error:
         tell("error", message=error.message, hint=error.hint, exit_code=error.exit_code)
         sys.exit(1)
+
+
+def stop_on_sigterm() -> threading.Event:
+    """The note that the loop reads between two steps; a signal's handler may not write or exchange anything itself."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop
 
 
 def tell(event: str, **values: Any) -> None:
@@ -72,8 +77,19 @@ def tell(event: str, **values: Any) -> None:
         sys.stdout.flush()
 
 
-def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
-    """Train what RUN/job.json asks for and finish the Run; ends early, with a checkpoint, once `stop` is set."""
+def train(
+    run: Path,
+    photos: Path | None,
+    stop: threading.Event,
+    *,
+    export: bool = True,
+    save_every_s: float = math.inf,
+) -> bool:
+    """Train what RUN/job.json asks for; True when that is done, False when it ended early with a checkpoint.
+
+    It ends early once `stop` is set. Without `export` the Run is left as `finish.complete` wants it, which a machine
+    without ONNX can do. A checkpoint is written at the end of each epoch, and in a long one every `save_every_s`.
+    """
     # ---- who we are and what to do
     world = World.join()
     leader = world.rank == 0
@@ -95,7 +111,7 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     module = task.module
     initial = _copy(module)
     optimizer = _optimizer(module, settings)
-    progress, best = checkpoint.read(run, module, optimizer)
+    progress, best = checkpoint.read(run, module, optimizer, world)
     kept = [name for name in best if name.startswith(_AVERAGED)]
     averaged = {name.removeprefix(_AVERAGED): best.pop(name).to(world.device) for name in kept}
     if settings.average and not averaged:
@@ -114,9 +130,10 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
             checkpoint.write(run, module, optimizer, best | extra, progress)
 
     # ---- the loop
-    last_told = 0.0
+    last_told, last_saved = 0.0, time.perf_counter()
     while progress.epoch < settings.epochs and not _is_stale(progress, settings.patience):
         epoch, first, began = progress.epoch, progress.step, time.perf_counter()
+        counted = began
         batches = task.batches(epoch, first)
         for step in range(first, task.steps):
             inputs, targets = next(batches)
@@ -138,16 +155,19 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
                 last_told = now
                 done = (step + 1) * task.batch
                 say("step", epoch=epoch + 1, done=done, total=task.steps * task.batch, loss=round(mean, 4))
-            if stopping:
-                progress.seconds += now - began
+            if stopping or now - last_saved > save_every_s:
+                progress.seconds += now - counted
+                counted = last_saved = now
                 save()
+            if stopping:
                 say("stopped", epoch=epoch + 1, step=step + 1)
                 del net  # see World.leave
                 world.leave()
-                return
+                return False
 
         # ---- the end of an epoch: evaluate, remember the best, write down
-        spent = time.perf_counter() - began
+        ended = time.perf_counter()
+        spent = ended - began
         figures = _evaluate(task, averaged, truth["valid"], job.breeds)
         # Without validation photos there is no loss to go by, and the last epoch is the best.
         valid_loss = figures.get("loss")
@@ -166,7 +186,8 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
         }
         progress.history.append(line)
         progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
-        progress.seconds += spent
+        progress.seconds += ended - counted
+        last_saved = time.perf_counter()
         save()
         if leader:
             lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
@@ -182,8 +203,12 @@ def train(run: Path, photos: Path | None, stop: threading.Event) -> None:
     if leader:
         versions = {"dogbreed": __version__, "python": platform.python_version(), "torch": torch.__version__}
         made = finish.Made(run, job, start, logits, progress, world.size, versions)
-        said = finish.write(made, lambda stage: say("finish", stage=stage))
-        say("done", **said)
+        if export:
+            say("done", **finish.write(made, lambda stage: say("finish", stage=stage)))
+        else:
+            finish.leave(made)
+            say("trained")
+    return True
 
 
 _AVERAGED = "averaged."

@@ -18,7 +18,7 @@ from training import FINETUNE, HEAD, STARTER
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.errors import DogbreedError
-from dogbreed.train import model
+from dogbreed.train import distributed, model
 from dogbreed.train.dataset import batch_size, order
 from dogbreed.train.distributed import SyncedBatchNorm2d, World, sync_batch_norms
 from dogbreed.train.job import Job
@@ -118,6 +118,10 @@ def _work(rank: int, size: int, port: int, folder: str) -> None:
         found[f"gathered {count}"] = world.gather(rows[list(world.share(count))], count)
     found["broadcast"] = world.broadcast(torch.full((2, 3, 4), 7.0) if rank == 0 else torch.empty(0))
     found["sum"] = world.sum([1.0, float(rank)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "_CHUNK", 5)  # so that several are sent
+        for name, data in (("bytes", b"twelve bytes"), ("no bytes", b""), ("nothing", None)):
+            found[name] = world.broadcast_bytes(data if rank == 0 else None)
     found["mean and flag"] = world.mean_and_flag(torch.tensor(float(rank)), rank == size - 1)
     torch.manual_seed(0)
     plain = _network()
@@ -174,6 +178,7 @@ def test_rows_are_gathered_once_and_in_order_on_every_rank(ranks: list[dict[str,
         size = len(ranks)
         assert found["sum"] == [float(size), size * (size - 1) / 2]
         assert found["mean and flag"] == ((size - 1) / 2, True)
+        assert (found["bytes"], found["no bytes"], found["nothing"]) == (b"twelve bytes", b"", None)
 
 
 @pytest.mark.slow

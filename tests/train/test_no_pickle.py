@@ -15,6 +15,7 @@ import dogbreed
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.errors import DogbreedError
 from dogbreed.train import checkpoint, model
+from dogbreed.train.distributed import World
 
 SOURCES = sorted(Path(dogbreed.__file__).parent.rglob("*.py"))
 PICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -82,7 +83,7 @@ def test_checkpoints_are_safetensors(tmp_path: Path, photos: PhotoSet) -> None:
         assert any(name.startswith("optimizer.") for name in file.keys())  # noqa: SIM118
     other = torch.nn.Linear(2, 2)
     fresh = torch.optim.AdamW(other.parameters())
-    read, best = checkpoint.read(tmp_path, other, fresh)
+    read, best = checkpoint.read(tmp_path, other, fresh, World(0, 1, torch.device("cpu")))
     assert read == progress
     assert torch.equal(best["weight"], torch.ones(2))
     assert torch.equal(other.weight, layer.weight)
