@@ -159,6 +159,29 @@ class PredictSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """The service that answers photos over HTTP."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    # 127.0.0.1 answers this machine alone; 0.0.0.0 whoever can reach it.
+    host: str = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65535)] = 8080
+    # Threads that predict at the same time; 0: one for each processor core.
+    threads: Annotated[int, Ge(0), Le(256)] = 0
+    # Photos that may wait for a thread; one more is refused with 503.
+    queue: Annotated[int, Ge(1)] = 16
+    # Largest body of a request in MiB.
+    max_mb: Annotated[int, Ge(1), Le(64)] = 16
+    # Most photos in one request.
+    max_photos: Annotated[int, Ge(1), Le(256)] = 16
+    # Seconds within which a body must have arrived, and within which it is answered then.
+    timeout_s: Annotated[float, Gt(0), Le(900)] = 20.0
+    # How many breeds to name where a request does not say.
+    top_k: Annotated[int, Ge(1)] = 5
+
+
+@dataclass(frozen=True, kw_only=True)
 class AwsSettings:
     """The AWS account, and what everything that is made in it has in common."""
 
@@ -247,6 +270,7 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     aws: AwsSettings = field(default_factory=AwsSettings)
     sagemaker: SagemakerSettings = field(default_factory=SagemakerSettings)
     ec2: Ec2Settings = field(default_factory=Ec2Settings)
@@ -261,6 +285,7 @@ SECTIONS = {
     "data": DataSettings,
     "train": TrainSettings,
     "predict": PredictSettings,
+    "serve": ServeSettings,
     "aws": AwsSettings,
     "sagemaker": SagemakerSettings,
     "ec2": Ec2Settings,

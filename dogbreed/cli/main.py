@@ -25,6 +25,7 @@ COMMANDS = {
     "stop": "remote",
     "pull": "remote",
     "predict": "predict",
+    "serve": "serve",
     "status": "account",
     "destroy": "account",
     "rehearse": "rehearse",

@@ -1,0 +1,1 @@
+"""The service: one application behind every door, answering photos with the Predictor."""

@@ -1,0 +1,78 @@
+"""Around every request: an id, a measure, one line in the log, and no traceback for the caller.
+
+Nothing that a client sent is written but the id it may choose: no names of files, no addresses, no content.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dogbreed.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from dogbreed.serve.app import State
+
+log = logging.getLogger("dogbreed.serve")
+_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+# Asked every few seconds by machines.
+_QUIET = ("/ping", "/metrics")
+
+
+class Observed:
+    """An ASGI application around `app`."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self.app, self.service = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (or follow the server's start and end)."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        said: dict[str, Any] = {}
+        scope.setdefault("state", {}).update(id=request_id, said=said)
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            log.error("bug", exc_info=error, extra={"fields": {"request_id": request_id}})
+            if not status:
+                await _tell_of_a_bug(request_id, sending)
+        self._note(scope, status, time.perf_counter() - began, request_id, said)
+
+    def _note(self, scope: Scope, status: int, took: float, request_id: str, said: dict[str, Any]) -> None:
+        route = str(getattr(scope.get("route"), "path", "other"))
+        self.service.metrics.requests.labels(route, str(status)).inc()
+        self.service.metrics.seconds.labels(route).observe(took)
+        fields = {"request_id": request_id, "method": scope["method"], "route": route, "status": status}
+        fields |= {"ms": round(took * 1000, 1), **said}
+        log.log(logging.DEBUG if route in _QUIET else logging.INFO, "request", extra={"fields": fields})
+
+
+async def _tell_of_a_bug(request_id: str, send: Send) -> None:
+    told = Problem(500, "internal", "the service made a mistake", "it is in its log by request_id")
+    body = json.dumps(told.to_json(request_id)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

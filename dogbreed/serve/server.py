@@ -1,0 +1,114 @@
+"""Run the application: one process, structured logs on stderr, and an end that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from dogbreed.config import ServeSettings
+from dogbreed.errors import DogbreedError
+from dogbreed.infer.predictor import Predictor
+from dogbreed.run import Run
+from dogbreed.serve.app import create
+
+_BACKLOG = 256
+_DRAIN_S = 30
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; `fields` of a record become members of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, Any] = {"time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
+        line |= {"event": record.getMessage(), **getattr(record, "fields", {})}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Server(uvicorn.Server):
+    """Says `draining` at /ping from the first signal on, and ends at once on the second."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """A signal that ends the service."""
+        self._drain()
+        super().handle_exit(sig, frame)
+
+
+def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, verbose: bool = False) -> None:
+    """Serve `run` until SIGTERM or SIGINT; `ready(address)` is called once requests are answered.
+
+    Raises DogbreedError when the port cannot be had or the Run's model cannot be used.
+    """
+    threads = settings.threads or _processors()
+    predictor = Predictor.open(run)
+    app = create(predictor, settings, name=run.name, threads=threads)
+    listening = _listen(settings.host, settings.port)
+    host, port = listening.getsockname()[:2]
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.getLogger("dogbreed.serve").handlers = [handler]
+    logging.getLogger("dogbreed.serve").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("dogbreed.serve").propagate = False
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=75,  # longer than the 60 s of AWS's load balancer, which so never meets a closed connection
+        backlog=_BACKLOG,
+        ws="none",
+    )
+
+    def drain() -> None:
+        app.service.draining = True
+
+    server = _Server(config, drain)
+
+    async def main() -> None:
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not (server.started or task.done()):
+            await asyncio.sleep(0.01)
+        if server.started:
+            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        await task
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        asyncio.run(main())
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+        app.service.workers.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(kind[0], socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(kind[4])
+        return listening
+    except OSError as error:
+        raise DogbreedError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port") from error
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,127 @@
+"""Threads that answer photos, and the queue before them, which is bounded and short when there is too much to do.
+
+A queue that is always full gives every request the longest wait and saves none of them. So once a request had to be
+refused, hardly any may wait until there has been room for a while: what is accepted is then answered about as fast as
+in a quiet hour, and the rest is told at once to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dogbreed.errors import PhotoError
+from dogbreed.infer.predictor import Answer, Predictor
+
+_CALM_S = 1.0  # without a refusal for so long, the queue has its full length again
+
+
+class Busy(Exception):
+    """The queue is full; nothing of the request was begun."""
+
+
+@dataclass
+class Job:
+    """The photos of one request; the clock times are those of `time.perf_counter`."""
+
+    photos: Sequence[tuple[str, bytes]]
+    top_k: int
+    arrived: float = field(default_factory=time.perf_counter)
+    # Seconds that the first photo waited for a thread.
+    waited: float = 0.0
+    # Where a photo cannot be used, what is wrong with it stands here too, with its kind.
+    errors: dict[int, PhotoError] = field(default_factory=dict)
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.answers: list[Answer] = [Answer(name) for name, _ in self.photos]
+        self.left = len(self.photos)
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+
+class Workers:
+    """`threads` that share one Predictor; at most `waiting` photos wait for them."""
+
+    def __init__(self, predictor: Predictor, threads: int, waiting: int) -> None:
+        self.predictor, self.threads, self.room = predictor, threads, waiting
+        self._queue: deque[tuple[Job, int]] = deque()
+        self._changed = threading.Condition()
+        self._refused_at = float("-inf")
+        self._ending = False
+        self._threads = [threading.Thread(target=self._work, name=f"predict-{i}") for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Photos that no thread has taken yet."""
+        return len(self._queue)
+
+    def check(self, photos: int = 1) -> None:
+        """Busy if so many more photos would be refused; asked before a body is read, since a no should be cheap."""
+        calm = time.monotonic() - self._refused_at > _CALM_S
+        # An idle service takes a request of any size that the limits allow.
+        limit = max(self.room, photos) if calm else max(1, self.threads // 2)
+        if self._queue and len(self._queue) + photos > limit:
+            self._refused_at = time.monotonic()
+            raise Busy
+
+    async def answer(self, job: Job, timeout_s: float) -> None:
+        """Fill `job.answers`. Raises Busy at once, TimeoutError after `timeout_s`; then nothing more is done for it."""
+        with self._changed:
+            self.check(len(job.photos))
+            self._queue.extend((job, number) for number in range(len(job.photos)))
+            self._changed.notify(len(job.photos))
+        try:
+            await asyncio.wait_for(job.future, timeout_s)
+        finally:
+            job.cancelled = True
+
+    def close(self) -> None:
+        """Answer what was accepted, then end the threads."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while item := self._next():
+            job, number = item
+            if job.cancelled:
+                continue
+            if number == 0:
+                job.waited = time.perf_counter() - job.arrived
+            bug: Exception | None = None
+            name, data = job.photos[number]
+            try:
+                job.answers[number] = self.predictor.predict(data, name=name, top_k=job.top_k)
+            except PhotoError as error:
+                job.errors[number] = error
+                job.answers[number] = Answer(name, error=error.message, hint=error.hint)
+            # Our own mistake: the request ends with a 500, the thread goes on.
+            except Exception as error:  # noqa: BLE001
+                bug = error
+            job.loop.call_soon_threadsafe(_done, job, bug)
+
+    def _next(self) -> tuple[Job, int] | None:
+        with self._changed:
+            while not self._queue:
+                if self._ending:
+                    return None
+                self._changed.wait()
+            return self._queue.popleft()
+
+
+def _done(job: Job, bug: Exception | None) -> None:
+    job.left -= 1
+    if not job.future.done():
+        if bug:
+            job.future.set_exception(bug)
+        elif not job.left:
+            job.future.set_result(None)
