@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -45,9 +46,8 @@ def check_parity(model: Classifier, onnx: bytes, images: NDArray[np.float32]) ->
     """
     with torch.inference_mode():
         ours = softmax(model.eval()(torch.from_numpy(images)).numpy())
-    import onnxruntime  # here, since a machine that only trains may not have it
-
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    # Imported here, since a machine that only trains may not have it.
+    session = import_module("onnxruntime").InferenceSession(onnx, providers=["CPUExecutionProvider"])
     theirs = softmax(session.run(None, {"input": images})[0])
     difference = float(np.abs(ours - theirs).max(initial=0.0))
     changed = int((ours.argmax(1) != theirs.argmax(1)).sum())

@@ -1,4 +1,4 @@
-"""A Run that was trained where there is no ONNX, and finished at home, is the Run that was finished where it was made."""
+"""A Run that is trained where there is no ONNX and finished at home is the Run that was finished where it was made."""
 
 from __future__ import annotations
 
