@@ -67,12 +67,15 @@ class Bucket(Resource):
         """Look at every setting; AccessError for a bucket of another account, DogbreedError for another region's."""
         if not self._exists():
             return None
-        tags = unpaired((self._get("get_bucket_tagging", "NoSuchTagSet") or {}).get("TagSet"))
+        tags = self._tags()
         ours = self._is_ours(tags)
         self._theirs = not ours
         if not ours:
             return Found(self.arn, {}, ours=False)
-        return Found(self.arn, {"tags": tags} | {name: look() for name, (look, _) in self._settings().items()})
+        return Found(
+            self.arn,
+            {"tags": self.aws.seen(tags, "bucket")} | {name: look() for name, (look, _) in self._settings().items()},
+        )
 
     def create(self) -> None:
         """Make it and close it at once; `find` sees what is missing when this was interrupted."""
@@ -93,7 +96,7 @@ class Bucket(Resource):
     def update(self, found: Found) -> None:
         """Put back what differs."""
         if found.content.get("tags") != self.aws.tags("bucket"):
-            self._tag(found.content.get("tags", {}))
+            self._tag()
         for name, (_, put) in self._settings().items():
             if found.content.get(name) != self.wanted()[name]:
                 put()
@@ -152,10 +155,7 @@ class Bucket(Resource):
             ),
             "ownership": (
                 self._ownership,
-                lambda: put(
-                    "bucket_ownership_controls",
-                    OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-                ),
+                lambda: put("bucket_ownership_controls", OwnershipControls=owned),
             ),
             "encryption": (
                 self._found_encryption,
@@ -211,9 +211,12 @@ class Bucket(Resource):
     def _put(self, what: str, **setting: Any) -> None:
         getattr(self._s3, f"put_{what}")(**self._owned, **setting)
 
-    def _tag(self, before: Mapping[str, str] | None = None) -> None:
-        # Tags that people have put on it stay: this call replaces them all.
-        self._put("bucket_tagging", Tagging={"TagSet": pairs({**(before or {}), **self.aws.tags("bucket")})})
+    def _tags(self) -> dict[str, str]:
+        return unpaired(self._get("get_bucket_tagging", "NoSuchTagSet", "TagSet"))
+
+    def _tag(self) -> None:
+        # This call replaces all tags; those that people have put on it stay.
+        self._put("bucket_tagging", Tagging={"TagSet": pairs(self._tags() | self.aws.tags("bucket"))})
 
     def _encryption(self) -> dict[str, Any]:
         if not self.aws.kms_key:

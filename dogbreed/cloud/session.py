@@ -92,6 +92,10 @@ class Aws:
         own = {PROJECT_TAG: self.settings.project, ROLE_TAG: role} | ({RUN_TAG: run} if run else {})
         return own | {key: value for key, _, value in (tag.partition("=") for tag in listed(self.settings.tags))}
 
+    def seen(self, tags: Mapping[str, str], role: str, run: str = "") -> dict[str, str]:
+        """Those of `tags` that dogbreed wants, to compare: what people and tools have added is theirs."""
+        return {key: value for key, value in tags.items() if key in self.tags(role, run)}
+
     def is_ours(self, tags: Mapping[str, str]) -> bool:
         """Whether these are the tags of a resource of this project, so that it may be changed and deleted."""
         return tags.get(PROJECT_TAG) == self.settings.project

@@ -45,7 +45,7 @@ def add(cloud: Cloud) -> None:
         ]
         return IAMPolicy(json.dumps({**document, "Statement": held})).is_action_permitted(action, resource)
 
-    FakeBucket.get_permission = permission  # type: ignore[method-assign]
+    FakeBucket.get_permission = permission  # type: ignore[method-assign,assignment]
 
 
 def holds(condition: dict[str, dict[str, Any]]) -> bool:
