@@ -1,0 +1,290 @@
+"""The parent of everything that one host of the stand-in runs; a program of its own, started by sandbox.py.
+
+Its standard input says what to run (one line of JSON), then `end SECONDS`; where it closes, the host ends at once. So
+nothing outlives the server, whatever kills it. With namespaces, this process sits in the network of the host and
+relays ports, and its child is process 1 of everything else; without, the child adopts what is orphaned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from dogbreed.rehearse.image import kernel
+
+# How a host that ended itself says so; below these, the exit code is that of its main program.
+HALTED, REBOOTED = 250, 251
+# What ends a host from inside, as with systemd: halt, power off, reboot.
+if sys.platform == "linux":
+    HALTS = {int(signal.SIGRTMIN) + 3: HALTED, int(signal.SIGRTMIN) + 4: HALTED, int(signal.SIGRTMIN) + 5: REBOOTED}
+else:
+    HALTS = {int(signal.SIGUSR1): HALTED, int(signal.SIGUSR2): REBOOTED}
+_HALT_GRACE_S = 5.0
+
+# -- one host
+
+
+def main() -> int:
+    """Run one host; its exit code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only standard input says when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told = json.loads(_line())
+    try:
+        if told["cores"] and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, told["cores"])
+        if told["network"]:
+            kernel.join(told["network"], told["address"])
+        else:
+            kernel.adopt_orphans()
+        relays = [_listen(address, port) for address, port, _ in told["relays"]]
+        if told["network"]:
+            kernel.separate_processes()
+    except (OSError, subprocess.CalledProcessError) as error:
+        return _refuse(str(error))
+    ports = [relay.getsockname()[1] for relay in relays]
+    going, ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for relay in relays:
+            relay.close()
+        os.close(going)
+        _first(told, ready)
+    os.close(ready)
+    why = _all(going)
+    if why:
+        os.waitpid(child, 0)
+        return _refuse(why.decode(errors="replace"))
+    # Not before it is known that the host runs.
+    os.write(1, f"{json.dumps({'pid': child, 'ports': ports})}\n".encode())
+    paths = [path for _, _, path in told["relays"]]
+    import asyncio
+
+    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True))))
+    if not told["network"]:
+        end_descendants(signal.SIGKILL)
+    return code
+
+
+def _refuse(why: str) -> int:
+    os.write(1, f"{json.dumps({'error': why})}\n".encode())
+    return 1
+
+
+def _code(status: int) -> int:
+    """As a shell tells how a process ended."""
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _line() -> bytes:
+    found = b""
+    while not found.endswith(b"\n"):
+        if not (more := os.read(0, 1)):
+            raise SystemExit(1)
+        found += more
+    return found
+
+
+def _all(descriptor: int) -> bytes:
+    found = b""
+    while more := os.read(descriptor, 4096):
+        found += more
+    os.close(descriptor)
+    return found
+
+
+# -- relays
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(128)
+    return listener
+
+
+async def _serve(child: int, relays: list[tuple[socket.socket, str]]) -> int:
+    """Relay, obey standard input and wait for the child, in one thread: after unshare there may be no second."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    for listener, path in relays:
+        await asyncio.start_server(partial(_relay, path), sock=listener)
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def reap() -> None:
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                if found[0] == child and not ended.done():
+                    ended.set_result(_code(found[1]))
+
+    def obey() -> None:
+        if not (words := os.read(0, 4096)):
+            loop.remove_reader(0)
+            _signal(child, signal.SIGKILL)
+        elif words.startswith(b"end "):
+            _signal(child, signal.SIGTERM)
+            loop.call_later(float(words.split()[1]), _signal, child, signal.SIGKILL)
+
+    loop.add_signal_handler(signal.SIGCHLD, reap)
+    loop.add_reader(0, obey)
+    reap()
+    return await ended
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+async def _relay(path: str, reader: Any, writer: Any) -> None:
+    import asyncio
+
+    try:
+        inner_reader, inner_writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
+    for end in (writer, inner_writer):
+        end.close()
+
+
+async def _pour(source: Any, target: Any) -> None:
+    with suppress(OSError):
+        while data := await source.read(1 << 17):
+            target.write(data)
+            await target.drain()
+        target.write_eof()
+
+
+# -- process 1 of a host
+
+
+class _Ends(BaseException):
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+
+
+def _first(told: dict[str, Any], ready: int) -> None:
+    """Set up the file system, run the main program, adopt and reap; never returns."""
+    code = 1
+    try:
+        try:
+            output = os.open(told["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            if told["network"]:
+                kernel.furnish(told)
+            else:
+                kernel.adopt_orphans()
+                os.setsid()
+            os.dup2(nothing, 0)
+            for number in (1, 2):
+                os.dup2(output, number)
+            os.chdir(told["folder"])
+        except (OSError, subprocess.CalledProcessError) as error:
+            os.write(ready, f"{error}".encode())
+            os._exit(1)
+        code = _tend(told, ready)
+    finally:
+        os._exit(code)
+
+
+def _tend(told: dict[str, Any], ready: int) -> int:
+    asked: list[int | None] = []
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        asked.append(HALTS.get(number))
+        raise _Ends(asked[0])
+
+    for number in (signal.SIGTERM, *HALTS):
+        signal.signal(number, on_signal)
+    code = 0
+    try:
+        main_program = _start(told) if told["command"] else 0
+        os.close(ready)
+        while True:
+            try:
+                done, status = os.waitpid(-1, 0)
+            except ChildProcessError:
+                if told["stay"]:
+                    signal.pause()
+                return code
+            if done == main_program:
+                code = _code(status)
+                if not told["stay"]:
+                    return code
+    except _Ends as ends:
+        for number in (signal.SIGTERM, *HALTS):
+            signal.signal(number, signal.SIG_IGN)
+        _end_all(signal.SIGTERM)
+        # Asked from outside, only the parent's patience counts.
+        deadline = time.monotonic() + (_HALT_GRACE_S if ends.code else 1e9)
+        with suppress(ChildProcessError):
+            while time.monotonic() < deadline:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.02)
+        _end_all(signal.SIGKILL)
+        return 128 + signal.SIGTERM if ends.code is None else ends.code
+
+
+def _start(told: dict[str, Any]) -> int:
+    """Start the main program; its process id."""
+    if (pid := os.fork()) == 0:
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT, *HALTS):
+                signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            os.execvpe(told["command"][0], told["command"], told["environment"])
+        except OSError as error:
+            os.write(2, f"{told['command'][0]}: {error.strerror}\n".encode())
+        finally:
+            os._exit(127)
+    return pid
+
+
+def _end_all(number: int) -> None:
+    if os.getpid() == 1:
+        with suppress(ProcessLookupError):
+            os.kill(-1, number)
+    else:
+        end_descendants(number)
+
+
+def end_descendants(number: int) -> None:
+    """Send a signal to all that descend from this process; SIGKILL until nothing is left."""
+    while found := _descendants():
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        if number != signal.SIGKILL:
+            return
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.01)
+
+
+def _descendants() -> list[int]:
+    # The listing is a child as well, and gone when it has been read.
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as listing:
+        listed = listing.communicate()[0]
+    children: dict[int, list[int]] = {}
+    for line in listed.splitlines():
+        pid, parent, state = line.split(maxsplit=2)
+        if not state.startswith("Z") and int(pid) != listing.pid:
+            children.setdefault(int(parent), []).append(int(pid))
+    found, wave = [], [os.getpid()]
+    while wave:
+        wave = [pid for parent in wave for pid in children.get(parent, [])]
+        found += wave
+    return found

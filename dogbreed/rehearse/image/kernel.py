@@ -1,0 +1,152 @@
+"""Namespaces by way of the C library: the switch between hosts, the network and the file system of one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = (
+    0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
+)  # fmt: skip
+_RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+_SWITCH = "switch0"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _do(name: str, *arguments: Any) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
+    code = kind.encode() if kind else None
+    _do("mount", source.encode(), target.encode(), code, ctypes.c_ulong(flags), None)
+
+
+def _ip(commands: str, *, descriptor: int | None = None) -> None:
+    program = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "ip"
+    subprocess.run(
+        [program, "-batch", "-"],
+        input=commands,
+        text=True,
+        check=True,
+        capture_output=True,
+        pass_fds=() if descriptor is None else (descriptor,),
+    )
+
+
+def separate_processes() -> None:
+    """Make the next child process 1 of processes of its own."""
+    _do("unshare", _NEW_PID)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever descends from this process and loses its own (Linux only)."""
+    if sys.platform == "linux":
+        _do("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+# -- networks
+
+
+def hold_network() -> None:
+    """A network of its own with a switch in it, until standard input closes."""
+    owner, group = os.geteuid(), os.getegid()
+    if owner == 0:
+        _do("unshare", _NEW_NET)
+    else:
+        _do("unshare", _NEW_USER | _NEW_NET)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {owner} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    _ip(f"link set lo up\nlink add {_SWITCH} type bridge\nlink set {_SWITCH} up\n")
+    os.write(1, b"ready\n")
+    while os.read(0, 4096):
+        pass
+
+
+def join(holder: int, address: str) -> None:
+    """Enter the user namespace of the switch, and plug a network of one's own into it."""
+    if os.geteuid() != 0:
+        _enter(holder, "user", _NEW_USER)
+    there = os.open(f"/proc/{holder}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    _do("unshare", _NEW_NET)
+    here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    _do("setns", there, _NEW_NET)
+    name = f"p{os.getpid()}"
+    _ip(
+        f"link add {name} type veth peer name eth0 netns /proc/self/fd/{here}\n"
+        f"link set {name} master {_SWITCH}\nlink set {name} up\n",
+        descriptor=here,
+    )
+    _do("setns", here, _NEW_NET)
+    _ip(f"link set lo up\naddr add {address} dev eth0\nlink set eth0 up\naddr add 169.254.169.254/32 dev lo\n")
+    os.close(there)
+    os.close(here)
+
+
+def _enter(holder: int, kind: str, flag: int) -> None:
+    descriptor = os.open(f"/proc/{holder}/ns/{kind}", os.O_RDONLY)
+    _do("setns", descriptor, flag)
+    os.close(descriptor)
+
+
+# -- files
+
+
+def furnish(told: dict[str, Any]) -> None:
+    """Die with the parent; a name and mounts of its own: own folders over those of this machine, the rest read-only."""
+    _do("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _do("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC)
+    socket.sethostname(told["hostname"])
+    _mount("none", "/", None, _REC | _PRIVATE)
+    before = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    kept, covers, binds = (
+        {inside: os.open(outside, os.O_PATH | os.O_CLOEXEC) for inside, outside in paths if Path(outside).exists()}
+        for paths in (zip(told["keep"], told["keep"], strict=True), told["covers"].items(), told["binds"].items())
+    )
+    covered = [inside for inside in covers if Path(inside).is_dir()]
+    for inside in covered:
+        _bind(covers[inside], inside)
+    for path, descriptor in kept.items():
+        if any(path.startswith(f"{inside}/") for inside in covered):
+            _bind(descriptor, path)
+            _make_read_only(path)
+    for inside, descriptor in binds.items():
+        _bind(descriptor, inside)
+    own = (*covered, *told["binds"], "/proc", "/sys", "/dev")
+    for path in before:
+        if told["read_only"] and not any(path == inside or path.startswith(f"{inside}/") for inside in own):
+            with suppress(OSError):
+                _make_read_only(path)
+    _mount("proc", "/proc", "proc", 2 | 4 | 8)  # nosuid, nodev, noexec
+    if Path("/dev/shm").is_dir():
+        _mount("tmpfs", "/dev/shm", "tmpfs", 2 | 4)
+
+
+def _bind(descriptor: int, inside: str) -> None:
+    """Show an open file or folder at a path, which is made where it can be."""
+    outside, place = Path(f"/proc/self/fd/{descriptor}"), Path(inside)
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir() if outside.is_dir() else place.touch()
+    _mount(os.fspath(outside), inside, None, _BIND | _REC)
+
+
+def _make_read_only(path: str) -> None:
+    # Flags that a mount has must be said again: in a user namespace they are locked.
+    has = os.statvfs(path).f_flag
+    flags = (has & (2 | 4 | 8 | 1024 | 2048)) | (_RELATIME if has & 4096 else 0)
+    _mount("none", path, None, _REMOUNT | _BIND | _RDONLY | flags)
