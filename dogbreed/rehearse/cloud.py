@@ -23,6 +23,7 @@ from dogbreed.rehearse.faults import Faults
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call, Passed
+    from dogbreed.rehearse.quotas import Quotas
 
 Handler = Callable[["Call"], "dict[str, Any] | Passed"]
 After = Callable[["Call", "dict[str, Any]"], "dict[str, Any] | None"]
@@ -40,6 +41,7 @@ class Cloud:
         self.url = ""
         self.socket = folder / "server.sock"
         self.calls = Calls()
+        self.quotas: Quotas
         self.faults = Faults()
         self.handlers: dict[tuple[str, str], list[Handler]] = {}
         self.afters: dict[tuple[str, str], list[After]] = {}
