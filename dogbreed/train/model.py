@@ -173,6 +173,13 @@ def _imagenet(backbone: str) -> Mapping[str, Tensor]:
     return state
 
 
+def imagenet_file(backbone: str) -> Path:
+    """The file of torchvision's ImageNet weights in torch's cache folder, downloaded if it is not there yet."""
+    _imagenet(backbone)
+    url: str = torchvision().models.get_model_weights(backbone).DEFAULT.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
 def _split_head(backbone: str, state: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     """Rename a torchvision state dict to `Classifier`'s names, and name the rows of an ImageNet head."""
     if "head.weight" in state and any(name.startswith("backbone.") for name in state):
