@@ -1,6 +1,6 @@
-"""What travels to a machine, so that nothing is downloaded there: dogbreed's own code, missing packages, weights.
+"""What travels to a machine, so that nothing is downloaded there: photos, dogbreed's code, missing packages, weights.
 
-One gzipped tar, the same bytes for the same content, kept in the bucket by its digest: a second run uploads nothing.
+Code, packages and weights are one gzipped tar, the same bytes for the same content, kept in the bucket by its digest: a second run uploads nothing.
 AWS's training images have torch, torchvision, numpy and Pillow; safetensors travels along, and is used where the
 image has none. ONNX is not needed: `dogbreed pull` exports at home.
 """
@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dogbreed
-from dogbreed.cloud.bucket import CODE
+from dogbreed.cloud.bucket import CODE, DATA
+from dogbreed.data import shards
 from dogbreed.data.cache import cache_dir
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
@@ -31,6 +32,7 @@ from dogbreed.plan import Found, Resource
 if TYPE_CHECKING:
     from dogbreed.cloud.storage import Store
     from dogbreed.config import TrainSettings
+    from dogbreed.data.photoset import PhotoSet
 
 # The script that torchrun starts on each machine, beside the folder `dogbreed`.
 ENTRY = "train.py"
@@ -85,6 +87,32 @@ class Code(Resource):
 
     def delete(self, found: Found) -> None:
         """Goes with the bucket; other runs may use it."""
+
+
+class Photos(Resource):
+    """The photos in the bucket, as shards; `report` is called with (bytes sent, bytes in all)."""
+
+    kind = "photos"
+
+    def __init__(self, store: Store, photos: PhotoSet, report: Callable[[int, int], None] | None = None) -> None:
+        self._store, self._photos, self._report = store, photos, report
+        self.name = photos.digest()[:12]
+        self.prefix = f"{DATA}{photos.digest()}/"
+        wanted = shards.plan(photos)
+        # Bytes, and the number of shards.
+        self.size, self.shards = sum(shard.size for shard in wanted), len(wanted)
+
+    def find(self) -> Found | None:
+        """The index is written last: where it is, everything is."""
+        key = f"{self.prefix}{shards.INDEX}"
+        return Found(self._store.uri(self.prefix), {}) if self._store.exists(key) else None
+
+    def create(self) -> None:
+        """Upload what is not there."""
+        self._store.upload_photos(self._photos, progress=self._report)
+
+    def delete(self, found: Found) -> None:
+        """Goes with the bucket; other runs may use them."""
 
 
 def pack(settings: TrainSettings, *, machine: str = "x86_64") -> Payload:
