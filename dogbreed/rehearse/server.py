@@ -34,7 +34,7 @@ from dogbreed.rehearse.calls import AwsError, Call, answers
 from dogbreed.rehearse.cloud import Cloud
 
 # The files that add to what moto can do; one that is not there yet is left out.
-SERVICES = ("account", "s3", "quotas", "sagemaker", "ec2", "ssm")
+SERVICES = ("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm")
 
 _Start = Callable[..., Any]
 
