@@ -1,0 +1,1 @@
+"""How many of which machines: chosen by price and speed."""
