@@ -42,6 +42,8 @@ class Cloud:
         self.socket = folder / "server.sock"
         self.calls = Calls()
         self.quotas: Quotas
+        # What a container asks for its credentials with -> the ARN of its role.
+        self.roles_of_containers: dict[str, str] = {}
         self.faults = Faults()
         self.handlers: dict[tuple[str, str], list[Handler]] = {}
         self.afters: dict[tuple[str, str], list[After]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
 
 PREFIX = "/_rehearse/"
+# Where containers ask for the credentials of their role.
+CREDENTIALS = "/v2/credentials/"
 
 
 def answer(cloud: Cloud, request: Request) -> Response:
     """Do what is asked; 404 for an unknown name, 400 with `error` for what cannot be done."""
+    if request.path.startswith(CREDENTIALS):
+        return _credentials(cloud, request.path.removeprefix(CREDENTIALS))
     name = request.path.removeprefix(PREFIX)
     told = json.loads(request.get_data() or b"{}")
     known = {
@@ -44,6 +49,16 @@ def _fault(cloud: Cloud, told: dict[str, Any]) -> None:
     if fault.kind not in KINDS:
         raise ValueError(f"no fault {fault.kind}; there are {', '.join(KINDS)}")
     cloud.faults.add(fault)
+
+
+def _credentials(cloud: Cloud, token: str) -> Response:
+    role = cloud.roles_of_containers.get(token)
+    if role is None:
+        return _json({"code": "NoIdInRequest", "message": "no such credentials"}, 400)
+    key, secret, session = cloud.credentials(role, platform=False)
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    told = {"RoleArn": role, "AccessKeyId": key, "SecretAccessKey": secret, "Token": session, "Expiration": until}
+    return _json(told)
 
 
 def _json(value: Any, status: int = 200) -> Response:

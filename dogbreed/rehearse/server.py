@@ -51,7 +51,7 @@ class App:
 
     def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         """Answer one request."""
-        if environ.get("PATH_INFO", "").startswith(control.PREFIX):
+        if environ.get("PATH_INFO", "").startswith((control.PREFIX, control.CREDENTIALS)):
             return control.answer(self.cloud, Request(environ))(environ, start)
         call = wire.read(self.cloud, BackendRequest(environ))
         if call is None:

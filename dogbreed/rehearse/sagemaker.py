@@ -1,0 +1,239 @@
+"""SageMaker's training jobs, which really run; everything else of SageMaker is moto's."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from dogbreed.rehearse.calls import PASS, AwsError, Passed
+from dogbreed.rehearse.hosts import Hosts
+from dogbreed.rehearse.sagemaker_job import Job
+from dogbreed.rehearse.sagemaker_rules import check, invalid
+from dogbreed.rehearse.sagemaker_run import Run
+from dogbreed.rehearse.sagemaker_search import fits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dogbreed.rehearse.calls import Call
+    from dogbreed.rehearse.cloud import Cloud
+
+_PAGE = 10
+_END_S = 30.0
+# Where a job may be interrupted: it has spot capacity.
+_HAS_CAPACITY = ("Downloading", "Training")
+
+
+class Training:
+    """The training jobs of an account, by region and name."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._hosts = Hosts(cloud.folder)
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    # -- operations
+
+    def create(self, call: Call) -> dict[str, Any]:
+        """CreateTrainingJob: refuse it, or start it."""
+        job = Job(dict(call.params), call.region, self._cloud.account)
+        # The checks ask this server for objects, so they cannot be made under the lock.
+        check(self._cloud, job, self._of(call.region))
+        with self._lock:
+            check_again = (call.region, job.name) in self._jobs
+            if not check_again:
+                self._jobs[call.region, job.name] = job
+        if check_again:
+            raise AwsError("ResourceInUse", f"Training job {job.name} already exists")
+        self._reuse_warm_pool(job)
+        thread = threading.Thread(target=Run(self._cloud, self._hosts, job), daemon=True, name=job.name)
+        self._threads.append(thread)
+        thread.start()
+        return {"TrainingJobArn": job.arn}
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """DescribeTrainingJob."""
+        return self._job(call).describe()
+
+    def stop(self, call: Call) -> dict[str, Any]:
+        """StopTrainingJob; a job that is over cannot be stopped."""
+        job = self._job(call)
+        if job.over:
+            raise invalid(f"The request was rejected because the training job is in status {job.status}.")
+        job.enter("Stopping")
+        job.stop.set()
+        return {}
+
+    def delete(self, call: Call) -> dict[str, Any]:
+        """DeleteTrainingJob; only of a job that is over."""
+        job = self._job(call)
+        if not job.over:
+            words = f"Training job {job.name} is in status {job.status} and cannot be deleted until it has ended"
+            raise AwsError("ResourceInUse", words)
+        del self._jobs[call.region, job.name]
+        return {}
+
+    def update(self, call: Call) -> dict[str, Any]:
+        """UpdateTrainingJob: how long its instances are kept after it."""
+        job = self._job(call)
+        if (seconds := call.params.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds")) is not None:
+            if job.over and (job.warm_pool or {}).get("Status") != "Available":
+                raise invalid("KeepAlivePeriodInSeconds can be updated only while the warm pool is available.")
+            job.keep_alive_s = seconds
+        return {"TrainingJobArn": job.arn}
+
+    def list_jobs(self, call: Call) -> dict[str, Any]:
+        """ListTrainingJobs, with its filters, order and pages."""
+        told = call.params
+        jobs = [job for job in self._of(call.region) if _listed(job, told)]
+        order = {"Name": lambda job: job.name, "Status": lambda job: job.status}
+        by: Callable[[Job], Any] = order.get(told.get("SortBy", ""), lambda job: job.created)
+        jobs.sort(key=by, reverse=told.get("SortOrder", "Descending") == "Descending")
+        return _page("TrainingJobSummaries", [job.summary() for job in jobs], told)
+
+    def search(self, call: Call) -> dict[str, Any] | Passed:
+        """Search for training jobs; for other things moto does."""
+        if call.params["Resource"] != "TrainingJob":
+            return PASS
+        expression = call.params.get("SearchExpression", {})
+        jobs = [job for job in self._of(call.region) if fits(expression, job)]
+        jobs.sort(key=lambda job: job.created, reverse=call.params.get("SortOrder", "Descending") == "Descending")
+        found = [{"TrainingJob": job.describe() | {"Tags": _tags(job)} | {"TrainingJobArn": job.arn}} for job in jobs]
+        return _page("Results", found, call.params)
+
+    def tags(self, call: Call) -> dict[str, Any] | Passed:
+        """AddTags, DeleteTags and ListTags of a training job; of other things moto does."""
+        arn = call.params["ResourceArn"]
+        if ":training-job/" not in arn:
+            return PASS
+        job = self._jobs.get((call.region, arn.rsplit("/", maxsplit=1)[-1]))
+        if job is None:
+            raise invalid(f"Could not find training job {arn}")
+        job.tags |= {tag["Key"]: tag["Value"] for tag in call.params.get("Tags", [])}
+        for key in call.params.get("TagKeys", []):
+            job.tags.pop(key, None)
+        return {"Tags": _tags(job)} if call.operation != "DeleteTags" else {}
+
+    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any] | None:
+        """Add training jobs to what the tagging service finds."""
+        kinds = call.params.get("ResourceTypeFilters") or ["sagemaker:training-job"]
+        if not {"sagemaker", "sagemaker:training-job"} & set(kinds):
+            return None
+        found = [
+            {"ResourceARN": job.arn, "Tags": _tags(job)}
+            for job in self._of(call.region)
+            if job.tags and all(_has(job, wanted) for wanted in call.params.get("TagFilters", []))
+        ]
+        return answer | {"ResourceTagMappingList": answer.get("ResourceTagMappingList", []) + found}
+
+    # -- what people ask of the stand-in
+
+    def interrupt(self, pattern: str) -> list[str]:
+        """Take spot capacity away from the jobs whose name fits."""
+        hit = [
+            job
+            for job in self._jobs.values()
+            if job.spot and job.secondary in _HAS_CAPACITY and fnmatch.fnmatchcase(job.name, pattern)
+        ]
+        for job in hit:
+            job.interrupted.set()
+        return [job.name for job in hit]
+
+    def status(self) -> dict[str, Any]:
+        """What runs, and how hosts are made here."""
+        why = self._hosts.why_plain
+        running = [f"{job.name} {job.secondary}" for job in self._jobs.values() if not job.over]
+        return {"hosts": f"plain processes: {why}" if why else "isolated", "training jobs": running}
+
+    def end(self) -> None:
+        """End everything at once."""
+        for job in self._jobs.values():
+            job.stop.set()
+        self._hosts.end()
+        for thread in self._threads:
+            thread.join(_END_S)
+        self._threads.clear()
+        self._jobs.clear()
+
+    # -- helpers
+
+    def _of(self, region: str) -> list[Job]:
+        return [job for (place, _), job in list(self._jobs.items()) if place == region]
+
+    def _job(self, call: Call) -> Job:
+        job = self._jobs.get((call.region, call.params["TrainingJobName"]))
+        if job is None:
+            raise invalid("Requested resource not found.")
+        return job
+
+    def _reuse_warm_pool(self, job: Job) -> None:
+        """Let a job take over instances that an earlier one has kept for the likes of it."""
+        if not job.keep_alive_s:
+            return
+        alike = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+        for other in self._of(job.region):
+            same = all(other.resources.get(name) == job.resources.get(name) for name in alike)
+            free = (other.warm_pool or {}).get("Status") == "Available"
+            if free and same and other.request["RoleArn"] == job.request["RoleArn"]:
+                other.reused_by = job.arn
+                return
+
+
+def add(cloud: Cloud) -> None:
+    """Register with the cloud."""
+    jobs = Training(cloud)
+    operations = {
+        "CreateTrainingJob": jobs.create,
+        "DescribeTrainingJob": jobs.describe,
+        "StopTrainingJob": jobs.stop,
+        "DeleteTrainingJob": jobs.delete,
+        "UpdateTrainingJob": jobs.update,
+        "ListTrainingJobs": jobs.list_jobs,
+        "Search": jobs.search,
+        "AddTags": jobs.tags,
+        "DeleteTags": jobs.tags,
+        "ListTags": jobs.tags,
+    }
+    for operation, function in operations.items():
+        cloud.handle("sagemaker", operation, function)
+    cloud.after("resourcegroupstaggingapi", "GetResources", jobs.tagged)
+    cloud.on_reset(jobs.end)
+    cloud.on_status(jobs.status)
+    cloud.on_interrupt(jobs.interrupt)
+
+
+def _tags(job: Job) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in job.tags.items()]
+
+
+def _has(job: Job, wanted: dict[str, Any]) -> bool:
+    key, values = wanted.get("Key"), wanted.get("Values", [])
+    return key in job.tags and (not values or job.tags[key] in values)
+
+
+def _listed(job: Job, told: dict[str, Any]) -> bool:
+    def between(moment: datetime, name: str) -> bool:
+        after, before = told.get(f"{name}After"), told.get(f"{name}Before")
+        plain = moment.replace(tzinfo=None)
+        return (after is None or plain > after) and (before is None or plain < before)
+
+    pool = (job.warm_pool or {}).get("Status")
+    return (
+        told.get("NameContains", "") in job.name
+        and told.get("StatusEquals", job.status) == job.status
+        and told.get("WarmPoolStatusEquals", pool) == pool
+        and between(job.created, "CreationTime")
+        and between(job.changed, "LastModifiedTime")
+    )
+
+
+def _page(name: str, found: list[dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
+    start, size = int(told.get("NextToken", 0)), int(told.get("MaxResults", _PAGE))
+    answer: dict[str, Any] = {name: found[start : start + size]}
+    if start + size < len(found):
+        answer["NextToken"] = str(start + size)
+    return answer

@@ -1,0 +1,127 @@
+"""What SageMaker refuses of a training job before it exists, in its own words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from botocore.exceptions import ClientError
+
+from dogbreed.rehearse.calls import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dogbreed.rehearse.cloud import Cloud
+    from dogbreed.rehearse.sagemaker_job import Job
+
+
+def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
+    """Raise AwsError where AWS would refuse to create this job."""
+    others = list(others)
+    if any(other.name == job.name for other in others):
+        words = "Training job names must be unique within an AWS account and region, and a training job with this "
+        raise AwsError("ResourceInUse", f"{words}name already exists ({job.arn})")
+    _check_shape(job)
+    _check_spot(job)
+    _check_role(cloud, job.request["RoleArn"])
+    _check_quota(cloud, job, others)
+    for channel in job.request.get("InputDataConfig", []):
+        _check_channel(cloud, job, channel)
+
+
+def invalid(words: str) -> AwsError:
+    """A ValidationException."""
+    return AwsError("ValidationException", words)
+
+
+def _check_shape(job: Job) -> None:
+    if "InstanceGroups" in job.resources or "InstanceType" not in job.resources:
+        raise invalid("The stand-in runs jobs of one instance type: give InstanceType and InstanceCount.")
+    if "VolumeSizeInGB" not in job.resources:
+        raise invalid("VolumeSizeInGB is required in ResourceConfig.")
+    names = [channel["ChannelName"] for channel in job.request.get("InputDataConfig", [])]
+    if len(set(names)) != len(names):
+        raise invalid("Duplicate channel names are not allowed in InputDataConfig.")
+
+
+def _check_spot(job: Job) -> None:
+    limits = job.request.get("StoppingCondition", {})
+    wait, run = limits.get("MaxWaitTimeInSeconds"), limits.get("MaxRuntimeInSeconds", 86400)
+    if job.spot and wait is None:
+        raise invalid("MaxWaitTimeInSeconds must be specified when EnableManagedSpotTraining is set to true.")
+    if job.spot and wait < run:
+        raise invalid(
+            f"Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds: "
+            f"{wait} is less than {run}"
+        )
+    if not job.spot and wait is not None:
+        raise invalid("MaxWaitTimeInSeconds is supported only when EnableManagedSpotTraining is set to true.")
+    if job.spot and job.keep_alive_s:
+        raise invalid("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true.")
+
+
+def _check_role(cloud: Cloud, arn: str) -> None:
+    try:
+        role = cloud.moto("iam").get_role(arn.rsplit("/", maxsplit=1)[-1])
+        document = role.assume_role_policy_document
+        document = json.loads(document if document.lstrip().startswith("{") else unquote(document))
+        if role.arn == arn and _lets_in(document):
+            return
+    except Exception as error:
+        if "NotFound" not in type(error).__name__ and getattr(error, "code", "") != "NoSuchEntity":
+            raise
+    raise invalid(
+        f"Could not assume role {arn}. Please ensure that the role exists and allows principal "
+        "'sagemaker.amazonaws.com' to assume the role."
+    )
+
+
+def _lets_in(document: dict[str, Any]) -> bool:
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else principal
+        if statement["Effect"] == "Allow" and ("sagemaker.amazonaws.com" in services or services == "*"):
+            return True
+    return False
+
+
+def _check_quota(cloud: Cloud, job: Job, others: list[Job]) -> None:
+    kind, count = job.resources["InstanceType"], job.resources.get("InstanceCount", 1)
+    use = f"{kind} for {'spot ' if job.spot else ''}training job usage"
+    limit = int(cloud.quotas.value("sagemaker", use))
+    used = sum(
+        other.resources.get("InstanceCount", 1)
+        for other in others
+        if not other.over and other.spot == job.spot and other.resources.get("InstanceType") == kind
+    )
+    if used + count > limit:
+        raise AwsError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{use}' is {limit} Instances, with current utilization of {used} "
+            f"Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request an increase "
+            "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
+            "this quota.",
+        )
+
+
+def _check_channel(cloud: Cloud, job: Job, channel: dict[str, Any]) -> None:
+    source = channel.get("DataSource", {}).get("S3DataSource")
+    if not source:
+        raise invalid("The stand-in takes channels from S3 only.")
+    place = urlsplit(source["S3Uri"])
+    bucket, role = place.netloc, job.request["RoleArn"]
+    why = ""
+    try:
+        found = cloud.client("s3", role=role).list_objects_v2(Bucket=bucket, Prefix=place.path[1:], MaxKeys=1)
+        if found.get("KeyCount"):
+            return
+    except ClientError as error:
+        why = f" Error message from S3: {error.response['Error']['Message']}"
+    raise invalid(
+        f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that the '
+        f"bucket exists in the selected region ({job.region}), that objects exist under that S3 prefix, and that the "
+        f'role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".{why}'
+    )
