@@ -1,0 +1,67 @@
+"""Fingerprints of findings, and the baseline of those that are known: only new ones fail.
+
+A fingerprint is made of rule, file, subject and words, not of lines, so that a finding which moved is still known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from dogbreed.audit.finding import Finding
+from dogbreed.errors import DogbreedError, UsageError
+
+_VERSION = 1
+
+
+def fingerprints(findings: Sequence[Finding]) -> list[str]:
+    """A fingerprint for each finding; of several that are alike in all but the place, the second ends in -2."""
+    seen: Counter[str] = Counter()
+    made = []
+    for finding in findings:
+        file = finding.location.file.replace("\\", "/").removeprefix("./")
+        what = (finding.rule, file, finding.subject, finding.message, *finding.actions, "", *finding.path)
+        digest = hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        seen[digest] += 1
+        made.append(digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
+    return made
+
+
+def read_baseline(path: Path) -> frozenset[str]:
+    """The fingerprints in a baseline; raises UsageError when it cannot be read."""
+    hint = f"make it with: dogbreed audit-iam --write-baseline {path}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["version"] != _VERSION:
+            raise UsageError(f"{path} is a baseline of the version {content['version']}, not {_VERSION}", hint)
+        return frozenset(str(one["fingerprint"]) for one in content["findings"])
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is no baseline", hint) from error
+
+
+def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
+    """Write the baseline of these findings, readable in a review; the same findings give the same bytes."""
+    rows = [
+        {"fingerprint": print_, "rule": one.rule, "file": one.location.file, "subject": one.subject}
+        for one, print_ in zip(findings, fingerprints(findings), strict=True)
+    ]
+    rows.sort(key=lambda row: (row["file"], row["rule"], row["subject"], row["fingerprint"]))
+    text = json.dumps({"version": _VERSION, "findings": rows}, indent=1, ensure_ascii=False) + "\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DogbreedError(f"{path} cannot be written: {error.strerror}", "give another file") from error
+
+
+def split_known(findings: Sequence[Finding], known: frozenset[str]) -> tuple[list[Finding], list[Finding]]:
+    """The new findings and the known ones."""
+    new: list[Finding] = []
+    old: list[Finding] = []
+    for finding, print_ in zip(findings, fingerprints(findings), strict=True):
+        (old if print_ in known else new).append(finding)
+    return new, old
