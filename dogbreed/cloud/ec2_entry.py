@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 from dogbreed.cloud import ec2_worker as places
-from dogbreed.train import host
 
 
 def main() -> int:
     """Train with what the agent has put into the folder WORK; the exit code."""
     work = Path(sys.argv[1])
+    # Last, so that what the machine itself has goes before (`dogbreed.cloud.payload`).
+    sys.path.append(str(work / places.CODE / "vendor"))
+    from dogbreed.train import host
+
     return host.main(
         host.Places(
             code=work / places.CODE,
@@ -19,6 +22,7 @@ def main() -> int:
             checkpoints=work / places.CHECKPOINTS,
             output=work / places.OUTPUT,
             work=work / places.HOST,
+            job=work / places.JOB,
             failure=work / places.FAILURE,
         )
     )

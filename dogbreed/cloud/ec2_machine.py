@@ -82,31 +82,28 @@ def aws(*words: str, timeout: float = _CALL_S) -> str:
 
 
 class Bucket:
-    """Files of one run in S3, by their keys in the bucket; the run's own are below `runs/RUN/`."""
+    """Files and folders of the bucket, by their keys; `runs` and `checkpoints` are where this run's own lie."""
 
     def __init__(self, bucket: str, run: str) -> None:
-        self._root, self._run = f"s3://{bucket}", f"s3://{bucket}/runs/{run}"
+        self._root, self.runs, self.checkpoints = f"s3://{bucket}", f"runs/{run}", f"checkpoints/{run}"
 
     def put(self, path: Path, key: str) -> None:
-        """Upload a file of the run."""
-        aws("s3", "cp", *_QUIETLY, str(path), f"{self._run}/{key}", timeout=_COPY_S)
+        """Upload a file."""
+        aws("s3", "cp", *_QUIETLY, str(path), f"{self._root}/{key}", timeout=_COPY_S)
 
-    def put_all(self, folder: Path, key: str) -> None:
-        """Upload a folder of the run."""
-        aws("s3", "cp", *_QUIETLY, "--recursive", str(folder), f"{self._run}/{key}", timeout=_COPY_S)
+    def get(self, key: str, path: Path) -> None:
+        """Download a file."""
+        aws("s3", "cp", *_QUIETLY, f"{self._root}/{key}", str(path), timeout=_COPY_S)
 
     def add(self, folder: Path, key: str, but: tuple[str, ...] = ()) -> None:
-        """Upload what is new in a folder of the run, but for names like those of `but`."""
+        """Upload what is new in a folder, but for names like those of `but`."""
         excluded = [word for pattern in but for word in ("--exclude", pattern)]
-        aws("s3", "sync", *_QUIETLY, *excluded, str(folder), f"{self._run}/{key}", timeout=_COPY_S)
-
-    def mirror(self, key: str, folder: Path) -> None:
-        """Make `folder` hold what the run has below `key`; what it has already is not fetched again."""
-        aws("s3", "sync", *_QUIETLY, "--exact-timestamps", f"{self._run}/{key}", str(folder), timeout=_COPY_S)
+        aws("s3", "sync", *_QUIETLY, *excluded, str(folder), f"{self._root}/{key}", timeout=_COPY_S)
 
     def fetch(self, key: str, folder: Path) -> None:
-        """The same for a key outside of the run, such as the photos."""
-        aws("s3", "sync", *_QUIETLY, f"{self._root}/{key}", str(folder), timeout=_COPY_S)
+        """Make `folder` hold what is below `key`; what it has already is not fetched again."""
+        folder.mkdir(parents=True, exist_ok=True)
+        aws("s3", "sync", *_QUIETLY, "--exact-timestamps", f"{self._root}/{key}", str(folder), timeout=_COPY_S)
 
 
 class Telemetry:

@@ -25,7 +25,7 @@ from dogbreed.cloud.ec2_machine import Bucket, CallError, Telemetry
 
 # Folders and files of a machine below its working folder; `ec2_entry` tells them to the workers.
 CODE, SHARDS, CHECKPOINTS, OUTPUT, HOST, FAILURE = "code", "shards", "checkpoints", "output", "host", "failure"
-LAST = "last.safetensors"
+JOB, LAST = "job.json", "last.safetensors"
 # After a notice AWS leaves 2 minutes: for the step under way, the checkpoint and its upload.
 _GRACE_S = 75.0
 # torchrun waits for the others after the last step, in vain where one has gone.
@@ -35,6 +35,17 @@ STOP = "stop"  # dogbreed.train.host looks for it
 _SIOCGIFADDR = 0x8915  # linux/sockios.h
 _RANK = re.compile(r"^\[rank\d+\]: ?")
 _KEPT_LINES = 200
+# What gloo, NCCL and torchrun say when a worker elsewhere has gone.
+_FOLLOWS = (
+    "closed by peer",
+    "reset by peer",
+    "Broken pipe",
+    "remote process exited",
+    "DistNetworkError",
+    "DistStoreError",
+    "ChildFailedError",
+    "SignalException",
+)
 
 Event = dict[str, Any]
 
@@ -104,20 +115,24 @@ class Worker:
         if self._leads:
             self._upload_checkpoint()
             if self.done:
-                self._bucket.put_all(self._work / OUTPUT, OUTPUT)
+                self._bucket.add(self._work / OUTPUT, f"{self._bucket.runs}/{OUTPUT}")
         return code
 
-    def last_words(self) -> str:
-        """What the first worker to fail left, else the last line that names an exception.
-
-        That another machine has gone or a child failed only follows from what happened.
-        """
+    def cause(self) -> str:
+        """The error that ended training, if it began here; "" where it only followed from the end of another."""
         with suppress(OSError):
-            return (self._work / FAILURE).read_text(encoding="utf-8").splitlines()[0][:300]
+            # What the first worker to fail left.
+            self._words.append((self._work / FAILURE).read_text(encoding="utf-8").splitlines()[0])
+        named = [line for line in self._errors() if not any(words in line for words in _FOLLOWS)]
+        return named[-1].strip()[:300] if named else ""
+
+    def last_words(self) -> str:
+        """The last line that names an error."""
+        return (self._errors() or ["it ended without a word"])[-1].strip()[:300]
+
+    def _errors(self) -> list[str]:
         own = [_RANK.sub("", line) for line in self._words]
-        named = [line for line in own if "Error: " in line and not line.startswith((" ", "\t"))]
-        causes = [line for line in named if "closed by peer" not in line and "ChildFailedError" not in line]
-        return ((causes or named or ["it ended without a word"])[-1]).strip()[:300]
+        return [line for line in own if "Error: " in line and not line.startswith((" ", "\t"))]
 
     def _thread(self, work: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
@@ -162,8 +177,8 @@ class Worker:
                 whole.unlink()
             os.link(self._last, whole)
             # First what training computed once (features), so that whoever goes on finds it.
-            self._bucket.add(self._work / CHECKPOINTS, CHECKPOINTS, but=(LAST, "*.tmp"))
-            self._bucket.put(whole, f"{CHECKPOINTS}/{LAST}")
+            self._bucket.add(self._last.parent, self._bucket.checkpoints, but=(LAST, "*.tmp"))
+            self._bucket.put(whole, f"{self._bucket.checkpoints}/{LAST}")
             self._kept = changed
         except (OSError, CallError) as error:
             self._say(f"the checkpoint was not uploaded: {error}")

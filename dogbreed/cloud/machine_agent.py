@@ -1,8 +1,8 @@
 """The agent on an EC2 machine, read from top to bottom: it meets the other machines, trains with them, and ends.
 
 Started by the user data as `python -m dogbreed.cloud.machine_agent ORDERS SECONDS`; when it ends, however it ends, the
-user data turns the machine off. Each machine keeps one file in S3, `machines/ATTEMPT/node-RANK.json`, and reads those
-of the others: so they find each other's address, stop together and know why. An attempt is a set of machines that
+user data turns the machine off. Each keeps a file in S3, runs/RUN/machines/ATTEMPT/node-RANK.json, and reads those of
+the others: so they find each other's address, stop together and know why. An attempt is a set of machines that
 train together; after an interruption the survivors and a replacement go on in the next one, from the last checkpoint.
 Travels to the machine: standard library only.
 """
@@ -23,14 +23,13 @@ from dogbreed.cloud.ec2_machine import Bucket, CallError, Metadata, Telemetry
 from dogbreed.cloud.ec2_worker import Worker, network, torchrun
 
 _TICK_S = 0.5
-_NOTICE_EVERY_S = 5.0  # AWS asks to look every 5 s; a notice comes 2 minutes ahead
-_SYNC_EVERY_S = 8.0
 _BEAT_EVERY_S = 30.0
 # The part of the time limit that is kept for the checkpoint and its upload.
 _MARGIN_S, _MARGIN_SHARE = 150.0, 0.2
 # How long the first machines wait for each other (they boot at different speeds), and how long those that are left do.
 _MEET_S, _MEET_AGAIN_S = 900.0, 300.0
-# A launcher that follows the run leaves a sign at least this often; without one nobody sends a replacement.
+# Below runs/RUN/MACHINES. A launcher that follows leaves a sign at least this often; nobody else sends a replacement.
+MACHINES = "machines"
 FOLLOWER, FOLLOWER_S = "follower.json", 150.0
 STOP = "stop.json"
 _PORT = 29400
@@ -52,6 +51,8 @@ class Orders:
     wait_s: float
     log_group: str
     restarts: int = 0
+    # AWS asks to look for a notice every 5 s; it comes 2 minutes ahead.
+    look_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Agent:
     def __init__(self, orders: Orders, work: Path, elapsed: float) -> None:
         self._orders, self._work, self._attempt = orders, work, orders.attempt
         self._metadata, self._bucket = Metadata(), Bucket(orders.bucket, orders.run)
-        self._peers = Peers(work / "machines")
+        self._peers = Peers(work / MACHINES)
         # Machines that were started together are numbered by AWS in the order of their launch.
         self._rank = orders.ranks[int(self._metadata.get("ami-launch-index") or 0)]
         self._instance, self._address = self._metadata.get("instance-id"), self._metadata.get("local-ipv4")
@@ -138,6 +139,7 @@ class Agent:
     def _run(self) -> Outcome:
         self._post("preparing")
         self.say(f"machine {self._rank} of {self._orders.nodes}: {self._instance} at {self._address}")
+        self._bucket.get(f"{self._bucket.runs}/{places.JOB}", self._work / places.JOB)
         self._bucket.fetch(self._orders.data, self._work / places.SHARDS)
         broken, wait_s = 0, _MEET_S
         while True:
@@ -148,7 +150,6 @@ class Agent:
             elif outcome.state == "broken" and broken < self._orders.restarts:
                 broken += 1
                 self.say(f"{outcome.why}; all machines start again from the last checkpoint")
-                self._post("broken", why=outcome.why)
                 self._attempt += 1
             elif outcome.state == "broken":
                 return Outcome("failed", outcome.why, outcome.hint)
@@ -175,7 +176,7 @@ class Agent:
             if time.monotonic() > deadline:
                 missing = sorted(set(range(self._orders.nodes)) - set(here))
                 return Outcome("interrupted", f"machine {missing[0]} did not come within {wait_s:.0f} s")
-            time.sleep(2 * _TICK_S)
+            time.sleep(min(1.0, self._orders.look_s))
 
     def _wait_for_replacement(self) -> bool:
         """Whether another machine has come in time, for the next attempt."""
@@ -191,14 +192,14 @@ class Agent:
             if stop or not self._peers.followed():
                 self.say(stop.why if stop else "nobody follows this run, so none will come")
                 return False
-            time.sleep(2 * _TICK_S)
+            time.sleep(min(1.0, self._orders.look_s))
         return False
 
     # ---- training
 
     def _train(self) -> Outcome:
         """Train in this attempt until it ends, here or on another machine."""
-        self._bucket.mirror(places.CHECKPOINTS, self._work / places.CHECKPOINTS)
+        self._bucket.fetch(self._bucket.checkpoints, self._work / places.CHECKPOINTS)
         first = self._peers.of(self._attempt)[0]["address"]
         entry = ["dogbreed.cloud.ec2_entry", os.fspath(self._work)]
         command = torchrun(self._rank, self._orders.nodes, f"{first}:{_PORT + self._attempt % 100}", entry)
@@ -221,18 +222,29 @@ class Agent:
             return Outcome("failed", worker.error.get("message", ""), worker.error.get("hint", ""))
         if worker.done:
             return Outcome("done")
+        cause = worker.cause()
+        if stop is None and cause:
+            return self._broken(cause)
         self._sync(force=True)
         stop = stop or self._why_stop()
+        if stop is None and code != 0:
+            # It ended because another machine did, which will say why.
+            time.sleep(2 * self._orders.look_s)
+            self._sync(force=True)
+            stop = self._why_stop()
         if stop:
             return stop
-        if code == 0 and self._rank != 0:
-            return Outcome("done")
-        return Outcome("broken", f"training failed on machine {self._rank}: {worker.last_words()}")
+        return Outcome("done") if code == 0 and self._rank != 0 else self._broken(worker.last_words())
+
+    def _broken(self, why: str) -> Outcome:
+        outcome = Outcome("broken", f"training failed on machine {self._rank}: {why}")
+        self._post(outcome.state, why=outcome.why)
+        return outcome
 
     def _why_stop(self, *, waiting: bool = False) -> Outcome | None:
         """Why this machine has to stop now, if it has; one that waits already knows what the others said."""
         now = time.monotonic()
-        if now - self._last["notice"] > _NOTICE_EVERY_S:
+        if now - self._last["notice"] > self._orders.look_s:
             self._last["notice"] = now
             self._taken = self._taken or self._metadata.interruption()
         if self._taken:
@@ -249,10 +261,10 @@ class Agent:
         now = time.monotonic()
         if now - self._last["beat"] > _BEAT_EVERY_S:
             self._post(self._state)
-        if force or now - self._last["sync"] > _SYNC_EVERY_S:
+        if force or now - self._last["sync"] > 2 * self._orders.look_s:
             self._last["sync"] = now
             try:
-                self._bucket.mirror("machines", self._peers.folder)
+                self._bucket.fetch(f"{self._bucket.runs}/{MACHINES}", self._peers.folder)
             except CallError as error:
                 self.say(f"S3: {error}")
 
@@ -270,7 +282,7 @@ class Agent:
         path = self._work / "node.json"
         path.write_text(json.dumps(told), encoding="utf-8")
         try:
-            self._bucket.put(path, f"machines/{self._attempt}/node-{self._rank}.json")
+            self._bucket.put(path, f"{self._bucket.runs}/{MACHINES}/{self._attempt}/node-{self._rank}.json")
         except CallError as error:
             self.say(f"S3: {error}")
 
