@@ -24,7 +24,7 @@ _PATIENCE_S = 45
 # glibc gives large blocks back to the system and asks for them anew at every layer; kept, a CPU trains and computes
 # features up to 2.8 times faster (docs/performance.md). OMP_NUM_THREADS only keeps torchrun from warning of it: each
 # worker sets its own number of threads.
-_DEFAULT_ENVIRONMENT = {
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "OMP_NUM_THREADS": "1",
@@ -55,12 +55,12 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
             stderr=log,
             # Ctrl-C is for this process: it passes on a gentler signal, after which checkpoints can be written.
             start_new_session=True,
-            env=_DEFAULT_ENVIRONMENT | os.environ,
+            env=ENVIRONMENT | os.environ,
         )
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            event = _parse(line)
+            event = parse(line)
             if event is None:
                 continue
             if event["event"] == "error":
@@ -77,7 +77,7 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
         _end(process)
 
 
-def _parse(line: bytes) -> Event | None:
+def parse(line: bytes | str) -> Event | None:
     """An event; None for anything else that a library prints."""
     try:
         value = json.loads(line)

@@ -23,6 +23,10 @@ RUNS = Path("runs")
 STARTER = Path(__file__).parent / "starter"
 MODEL, WEIGHTS, ONNX, METRICS = "model.json", "model.safetensors", "model.onnx", "metrics.jsonl"
 LATEST = "latest"
+# What a machine elsewhere found out while training (see `dogbreed.train.finish`), and all that is brought home from it.
+# No finished Run lists a file with this suffix.
+LEFT = "trained.tmp"
+BROUGHT_HOME = (WEIGHTS, METRICS, LEFT)
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,7 @@ class Run:
     @classmethod
     def create(cls, folder: Path | None = None) -> Run:
         """A new, empty Run: `folder`, or one named by date and chance in ./runs."""
-        import secrets  # here, since predictions need not wait for it
-
-        path = folder or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        path = folder or RUNS / new_name()
         try:
             path.mkdir(parents=True, exist_ok=True)
             probe = path / ".writable.tmp"
@@ -110,6 +112,13 @@ def sealed(info: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a model.json with its own sha256, which `Run.open` checks."""
     content = {key: value for key, value in json.loads(json.dumps(info)).items() if key != "sha256"}
     return {**content, "sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
+
+
+def new_name() -> str:
+    """A name for a run, by date and chance."""
+    import secrets  # here, since predictions need not wait for it
+
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def find(name: str = "") -> Run:

@@ -185,6 +185,18 @@ def keep(store: Store, run: RemoteRun) -> None:
         write_atomically(folder / FILE, (json.dumps(run.to_json(), indent=2) + "\n").encode())
 
 
+def begin(store: Store, run: RemoteRun, job: bytes) -> None:
+    """Keep what is known of a run, here and in the bucket, before its newest attempt is launched."""
+    folder = HERE / run.id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DogbreedError(f"cannot write to {folder}: {error.strerror}", "work in another folder") from error
+    write_atomically(folder / JOB, job)
+    store.put(f"{run.prefix}{JOB}", job)
+    keep(store, run)
+
+
 def refresh(aws: Aws, run: RemoteRun) -> tuple[RemoteRun, State]:
     """Look how the run is doing, and keep what its newest attempt has cost."""
     attempt = run.last

@@ -75,7 +75,7 @@ class Aws:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self.session.client(service, region_name=key[1], config=_CONFIG)
+                self._clients[key] = self.session.client(service, region_name=key[1], config=CONFIG)
             return self._clients[key]
 
     def name(self, role: str) -> str:
@@ -126,7 +126,8 @@ def unpaired(tags: list[dict[str, str]] | None) -> dict[str, str]:
     return {tag.get("Key", tag.get("key", "")): tag.get("Value", tag.get("value", "")) for tag in tags or []}
 
 
-_CONFIG = Config(
+# How every client calls, also those that an SDK makes for itself.
+CONFIG = Config(
     retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
     connect_timeout=_CONNECT_S,
     read_timeout=_READ_S,

@@ -23,7 +23,7 @@ from torch import Tensor
 from dogbreed.errors import DogbreedError
 from dogbreed.evaluate.calibration import UNSURE_MEANING, fit_temperature, softmax, unsure_threshold
 from dogbreed.evaluate.metrics import report
-from dogbreed.run import METRICS, ONNX, WEIGHTS, Run, write_atomically
+from dogbreed.run import LEFT, ONNX, WEIGHTS, Run, write_atomically
 from dogbreed.train.checkpoint import Progress
 from dogbreed.train.curve import draw
 from dogbreed.train.dataset import open_photo
@@ -31,9 +31,6 @@ from dogbreed.train.export import check_parity, to_onnx
 from dogbreed.train.job import Job
 from dogbreed.train.model import Start, start, to_state
 
-LEFT = "trained.tmp"  # a suffix that no finished Run lists among its files
-# The files of a Run that come from a machine elsewhere.
-BROUGHT_HOME = (WEIGHTS, METRICS, LEFT)
 _PARITY_PHOTOS = 32
 
 

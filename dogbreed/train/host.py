@@ -19,8 +19,8 @@ from pathlib import Path
 
 from dogbreed.data import shards
 from dogbreed.errors import DogbreedError
-from dogbreed.run import write_atomically
-from dogbreed.train import finish, loop
+from dogbreed.run import BROUGHT_HOME, write_atomically
+from dogbreed.train import loop
 from dogbreed.train.job import FILE as JOB
 
 # The exit code of a worker that ended early, with a checkpoint to go on from (sysexits' EX_TEMPFAIL).
@@ -81,7 +81,7 @@ def main(places: Places = SAGEMAKER) -> int:
             return INTERRUPTED
         if leader:
             places.output.mkdir(parents=True, exist_ok=True)
-            for name in finish.BROUGHT_HOME:
+            for name in BROUGHT_HOME:
                 shutil.copyfile(run / name, places.output / name)
     except DogbreedError as error:
         loop.tell("error", message=error.message, hint=error.hint, exit_code=error.exit_code)

@@ -62,6 +62,11 @@ class Job:
 
 def write(run: Path, settings: Mapping[str, Any], photos: PhotoSet) -> None:
     """Write the job for `photos` into a Run's folder; `settings` by section as `Settings.to_json` gives them."""
+    write_atomically(run / FILE, content(settings, photos))
+
+
+def content(settings: Mapping[str, Any], photos: PhotoSet) -> bytes:
+    """What stands in job.json."""
     counts = {name: len(photos.split(name)) for name in ("train", "valid", "test")}
     value = {
         "settings": settings,
@@ -79,4 +84,4 @@ def write(run: Path, settings: Mapping[str, Any], photos: PhotoSet) -> None:
             for photo in photos.photos
         ],
     }
-    write_atomically(run / FILE, json.dumps(value).encode())
+    return json.dumps(value).encode()

@@ -13,7 +13,7 @@ from training import FINETUNE, HEAD
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.errors import DogbreedError
-from dogbreed.run import METRICS, ONNX, WEIGHTS, Run
+from dogbreed.run import LEFT, METRICS, ONNX, WEIGHTS, Run
 from dogbreed.train import finish, loop
 
 
@@ -44,12 +44,12 @@ def test_finished_elsewhere_every_file_is_the_same(
     assert said["metrics"] == one["metrics"]
     assert set(one["files"]) == set(other["files"]) >= {WEIGHTS, ONNX, METRICS}
     assert Run.open(left).labels == photos.breeds
-    assert not (left / finish.LEFT).exists()
+    assert not (left / LEFT).exists()
 
 
 def test_what_was_left_and_damaged_is_said(tmp_path: Path, photos: PhotoSet) -> None:
     run = training.begin(tmp_path / "run", photos, **HEAD)
-    (run / finish.LEFT).write_bytes(b"no tensors")
+    (run / LEFT).write_bytes(b"no tensors")
     with pytest.raises(DogbreedError, match="cannot be used"):
         finish.complete(run, lambda stage: None)
 
