@@ -70,6 +70,8 @@ _REGIONAL = {
         "VolumeId": "volume/{0}",
     },
 }
+# Parameters that hand a role to a service.
+_PASSED = ("RoleArn", "ExecutionRoleArn", "Role")
 _GLOBAL = {
     "iam": {
         "RoleName": "role/{0}",
@@ -102,6 +104,14 @@ def resources(service: str, params: dict[str, Any], region: str, account: str) -
             elif shape := _GLOBAL.get(service, {}).get(name):
                 found.append(f"arn:aws:{prefix}::{account}:{shape.format(one)}")
     return tuple(dict.fromkeys(found))
+
+
+def passed_roles(service: str, operation: str, params: dict[str, Any]) -> list[str]:
+    """ARNs of the roles that a call hands to a service, for which its caller needs iam:PassRole as well."""
+    if service in ("iam", "sts"):
+        return []
+    given = [params.get(name) for name in _PASSED] if operation.startswith(("Create", "Run", "Update")) else []
+    return [arn for arn in given if isinstance(arn, str) and ":role/" in arn]
 
 
 def _objects(params: dict[str, Any]) -> tuple[str, ...]:

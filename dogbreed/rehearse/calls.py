@@ -47,7 +47,7 @@ class AwsError(Exception):
 
 @dataclass
 class Call:
-    """One request: `params` as boto3 was given them, without bodies that are streamed."""
+    """One request: `params` as boto3 was given them, without bodies that are streamed; `passes` are ARNs of roles."""
 
     service: str
     operation: str
@@ -60,6 +60,7 @@ class Call:
     protocol: str
     action: str = ""
     resources: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -86,21 +87,16 @@ class Calls:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, call: Call, *, platform: bool) -> Record:
-        """Note a call; its status is filled in when it is known."""
+        """Note a call, after the roles that it passes on; its status is filled in when it is known."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record = Record(
-            time=now,
-            who=call.who,
-            action=call.action,
-            resources=call.resources,
-            service=call.service,
-            operation=call.operation,
-            region=call.region,
-            platform=platform,
-        )
+        wanted = [("iam:PassRole", (role,)) for role in call.passes] + [(call.action, call.resources)]
+        records = [
+            Record(now, call.who, action, resources, call.service, call.operation, call.region, platform)
+            for action, resources in wanted
+        ]
         with self._lock:
-            self._records.append(record)
-        return record
+            self._records.extend(records)
+        return records[-1]
 
     def clear(self) -> None:
         """Forget them."""

@@ -82,8 +82,9 @@ class Faults:
 
     def strike(self, call: Call, *, platform: bool) -> None:
         """Raise the AwsError of a fault that hits this call; what the services do themselves can only be denied."""
-        if next(self._struck("deny", lambda fault: _matches(call.action, fault.target)), None):
-            raise denied(call)
+        for action, resources in [*(("iam:PassRole", (role,)) for role in call.passes), (call.action, call.resources)]:
+            if next(self._struck("deny", lambda fault, action=action: _matches(action, fault.target)), None):
+                raise denied(call, action, resources)
         if platform:
             return
         if next(self._struck("throttle", lambda fault: _matches(call.action, fault.target)), None):
@@ -97,14 +98,14 @@ class Faults:
         return iter(found)
 
 
-def denied(call: Call) -> AwsError:
-    """What AWS says to one who may not."""
-    resource = call.resources[0] if call.resources else "*"
+def denied(call: Call, action: str, resources: tuple[str, ...]) -> AwsError:
+    """What AWS says to one who may not do `action`, which `call` needs."""
+    resource = resources[0] if resources else "*"
     if call.service == "s3":
         resource = f'"{resource}"'
     words = (
-        f"User: {call.who} is not authorized to perform: {call.action} on resource: {resource} "
-        f"because no identity-based policy allows the {call.action} action"
+        f"User: {call.who} is not authorized to perform: {action} on resource: {resource} "
+        f"because no identity-based policy allows the {action} action"
     )
     if call.service == "ec2":
         return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {words}", 403)

@@ -123,7 +123,9 @@ def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
     os.environ["MOTO_PORT"] = str(servers[0].server_port)
     with suppress(FileNotFoundError):
         cloud.socket.unlink()
-    servers.append(make_server(f"unix://{cloud.socket}", 0, app, threaded=True, request_handler=_Handler))
+    # By its short name, since the path of a unix socket has 107 characters at most.
+    os.chdir(folder)
+    servers.append(make_server(f"unix://{cloud.socket.name}", 0, app, threaded=True, request_handler=_Handler))
     for server in servers:
         server.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()

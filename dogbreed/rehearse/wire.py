@@ -75,6 +75,7 @@ def read(cloud: Cloud, request: Request) -> Call | None:
             protocol=protocol,
             action=actions.action(service, operation),
             resources=actions.resources(service, params, region or cloud.region, ACCOUNT),
+            passes=tuple(actions.passed_roles(service, operation, params)),
         )
     return None
 
