@@ -5,8 +5,8 @@
     host.wait(timeout) -> exit code or None    host.end(grace_s) SIGTERM to all, SIGKILL later, returns when all is gone
     network.close()                            after its hosts
 
-Without a network the same Spec runs as plain processes: covers, binds, hostname, address mean nothing then, and a
-relay gets a port of 127.0.0.1 (`host.ports`, in the order of `relays`). Kill this process, and the kernel ends them.
+Without a network the same Spec runs as plain processes: covers, binds, hostname, address and relays mean nothing
+then. Where this process is killed, the hosts end, and the kernel removes what was made for them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _READY_S = 30.0
 class Spec:
     """What one host is: `covers` puts own folders over folders of this machine, `binds` files or folders anywhere.
 
-    `relays` are (address, port, path of a unix socket): who connects there reaches that socket; port 0 is any. `stay`
-    keeps the host when its main program has ended. What Python needs stays visible below covers, read-only.
+    `relays` are (address, port, path of a unix socket): who connects there reaches that socket. `stay`
+    keeps the host when its main program has ended. What Python needs stays visible below covers, read-only. A file
+    `note` (a path inside) gets the number of the process to send HALTS of image/host.py to, which end the host.
     """
 
     command: Sequence[str]
@@ -54,6 +55,7 @@ class Spec:
     stay: bool = False
     read_only: bool = True
     keep: Sequence[Path] = ()
+    note: str = ""
 
 
 class Network:
@@ -81,11 +83,10 @@ class Network:
 class Host:
     """A host that runs; `pid` is its first process, as this machine counts."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pid: int, ports: list[int]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], pid: int) -> None:
         self._process = process
         self._lock = threading.Lock()
         self.pid = pid
-        self.ports = ports
 
     @classmethod
     def start(cls, spec: Spec, network: Network | None) -> Host:
@@ -108,7 +109,7 @@ class Host:
             ) from error
         finally:
             _close(process.stdout)
-        return cls(process, answer["pid"], answer["ports"])
+        return cls(process, answer["pid"])
 
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit code of the main program, HALTED or REBOOTED; None while it runs."""
@@ -204,7 +205,6 @@ def _hold() -> subprocess.Popen[bytes]:
 
 
 def _told(spec: Spec, network: Network | None) -> dict[str, object]:
-    relays = [(address, port, os.fspath(path)) for address, port, path in spec.relays]
     return {
         "command": list(spec.command),
         "environment": dict(spec.environment),
@@ -216,8 +216,9 @@ def _told(spec: Spec, network: Network | None) -> dict[str, object]:
         "covers": {inside: os.fspath(outside) for inside, outside in spec.covers.items()},
         "binds": {inside: os.fspath(outside) for inside, outside in spec.binds.items()},
         "keep": [os.fspath(path) for path in (*what_python_needs(), *spec.keep)],
-        "relays": relays if network else [("127.0.0.1", 0, path) for _, _, path in relays],
+        "relays": [(address, port, os.fspath(path)) for address, port, path in spec.relays if network],
         "cores": list(spec.cores),
+        "note": spec.note,
         "stay": spec.stay,
         "read_only": spec.read_only,
     }

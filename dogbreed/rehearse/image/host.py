@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -50,7 +51,6 @@ def main() -> int:
             kernel.separate_processes()
     except (OSError, subprocess.CalledProcessError) as error:
         return _refuse(str(error))
-    ports = [relay.getsockname()[1] for relay in relays]
     going, ready = os.pipe()
     child = os.fork()
     if child == 0:
@@ -64,7 +64,7 @@ def main() -> int:
         os.waitpid(child, 0)
         return _refuse(why.decode(errors="replace"))
     # Not before it is known that the host runs.
-    os.write(1, f"{json.dumps({'pid': child, 'ports': ports})}\n".encode())
+    os.write(1, f"{json.dumps({'pid': child})}\n".encode())
     paths = [path for _, _, path in told["relays"]]
     import asyncio
 
@@ -191,6 +191,8 @@ def _first(told: dict[str, Any], ready: int) -> None:
             for number in (1, 2):
                 os.dup2(output, number)
             os.chdir(told["folder"])
+            if told["note"]:
+                Path(told["note"]).write_text(str(os.getpid()))
         except (OSError, subprocess.CalledProcessError) as error:
             os.write(ready, f"{error}".encode())
             os._exit(1)

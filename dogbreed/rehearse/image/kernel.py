@@ -125,7 +125,9 @@ def furnish(told: dict[str, Any]) -> None:
             _bind(descriptor, path)
             _make_read_only(path)
     for inside, descriptor in binds.items():
-        _bind(descriptor, inside)
+        # Never make something to mount on in the files of this machine.
+        if Path(inside).exists() or any(inside.startswith(f"{place}/") for place in covered):
+            _bind(descriptor, inside)
     own = (*covered, *told["binds"], "/proc", "/sys", "/dev")
     for path in before:
         if told["read_only"] and not any(path == inside or path.startswith(f"{inside}/") for inside in own):

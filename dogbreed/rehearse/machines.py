@@ -1,0 +1,175 @@
+"""The machines that run: a process tree each, with the disk of an image, metadata, a console, and an end.
+
+They know nothing of EC2's API: `ec2.py` says when they start and end, and hears when one has ended by itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dogbreed.rehearse import sandbox
+from dogbreed.rehearse.image import cloud_init
+from dogbreed.rehearse.image.disk import NOTE, Disk
+from dogbreed.rehearse.imds import Imds, Table
+from dogbreed.rehearse.sandbox import Host, Network, Spec
+
+_CONSOLE_BYTES = 65_536  # what GetConsoleOutput shows at most
+_METADATA = "169.254.169.254"
+# A busy computer answers late, and one second is all that SDKs give the metadata service.
+_PATIENCE = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}
+
+Options = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a machine is; `network` names its VPC, `prefix` is the length of that network's prefix."""
+
+    name: str
+    address: str
+    prefix: int
+    network: str
+    hostname: str
+    user_data: bytes
+    cores: tuple[int, ...]
+
+
+class Machine:
+    """One machine, running or not; its disk and console last until it is removed."""
+
+    def __init__(self, facts: Facts, folder: Path, table: Callable[[], Table], options: Options) -> None:
+        self.facts = facts
+        self.own_root = not sandbox.missing()
+        self.disk = Disk(folder / "disk", self.own_root)
+        self.console = folder / "console.log"
+        self.socket = folder / "imds"
+        folder.mkdir(parents=True)
+        self.disk.make(facts.hostname)
+        self.console.touch()
+        self.imds = Imds(self.socket if self.own_root else None, table, options)
+        self.host: Host | None = None
+        self.ending = False
+        self._booted = False
+
+    def boot(self, network: Network | None, url: str, server: Path) -> Host:
+        """Start it; user data runs the first time only."""
+        parts = [] if self._booted else cloud_init.parts(self.facts.user_data)
+        environment = self.disk.environment() | {"AWS_ENDPOINT_URL": url, **_PATIENCE}
+        if not self.own_root:
+            environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = self.imds.url
+        port = urlsplit(url).port or 80
+        spec = Spec(
+            command=[self.disk.install(parts, self.disk.replaced("" if self.own_root else self.imds.url))],
+            output=self.console,
+            folder=Path(self.disk.place("/")),
+            environment=environment,
+            address=f"{self.facts.address}/{self.facts.prefix}",
+            hostname=self.facts.hostname.partition(".")[0],
+            covers=self.disk.covers(),
+            binds=self.disk.binds(self.console),
+            relays=[(_METADATA, 80, self.socket), ("127.0.0.1", port, server)],
+            cores=self.facts.cores,
+            stay=True,
+            note=self.disk.place(NOTE),
+        )
+        self.ending = False
+        self.host = Host.start(spec, network)
+        self._booted = True
+        return self.host
+
+
+class Machines:
+    """All machines of the stand-in, in `folder`. `on_end(name, code)` is called for one that ended by itself."""
+
+    def __init__(self, folder: Path, server: Path, on_end: Callable[[str, int], None]) -> None:
+        self._folder = folder
+        self._server = server
+        self._on_end = on_end
+        self._machines: dict[str, Machine] = {}
+        self._networks: dict[str, Network | None] = {}
+        self._lock = threading.Lock()
+
+    def address(self, wanted: str) -> str:
+        """The address that a machine can have where EC2 gave out `wanted`: without networks one of the loopback."""
+        if not sandbox.missing():
+            return wanted
+        return f"127.{wanted.split('.', 1)[1]}" if sys.platform == "linux" else "127.0.0.1"
+
+    def add(self, facts: Facts, table: Callable[[], Table], options: Options) -> None:
+        """A new machine, not yet running."""
+        machine = Machine(facts, self._folder / facts.name, table, options)
+        with self._lock:
+            self._machines[facts.name] = machine
+        self._introduce(facts.network)
+
+    def boot(self, name: str, url: str) -> None:
+        """Start it. DogbreedError where it cannot start."""
+        machine = self._machines[name]
+        with self._lock:
+            network = self._networks.get(machine.facts.network)
+            if network is None:
+                network = self._networks[machine.facts.network] = Network.make()
+        host = machine.boot(network, url, self._server)
+        threading.Thread(target=self._watch, args=[machine, host], daemon=True).start()
+
+    def end(self, name: str, grace_s: float) -> None:
+        """End its processes; returns when none is left."""
+        machine = self._machines.get(name)
+        if machine and machine.host:
+            machine.ending = True
+            machine.host.end(grace_s)
+
+    def remove(self, name: str) -> None:
+        """Remove its disk; its console stays."""
+        if machine := self._machines.pop(name, None):
+            machine.imds.close()
+            shutil.rmtree(machine.disk.folder, ignore_errors=True)
+
+    def console(self, name: str) -> bytes:
+        """The end of what its console shows."""
+        try:
+            return (self._folder / name / "console.log").read_bytes()[-_CONSOLE_BYTES:]
+        except OSError:
+            return b""
+
+    def running(self) -> list[str]:
+        """The names of machines that run."""
+        machines = list(self._machines.items())
+        return [name for name, machine in machines if machine.host and machine.host.wait(0) is None]
+
+    def close(self) -> None:
+        """End and remove all machines and networks."""
+        machines = list(self._machines.values())
+        for machine in machines:
+            machine.ending = True
+            if machine.host:
+                machine.host.end()
+            machine.imds.close()
+        with self._lock:
+            for network in self._networks.values():
+                if network:
+                    network.close()
+            self._networks.clear()
+            self._machines.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _watch(self, machine: Machine, host: Host) -> None:
+        code = host.wait()
+        if not machine.ending and code is not None:
+            self._on_end(machine.facts.name, code)
+
+    def _introduce(self, network: str) -> None:
+        """Tell the machines of a network the names of all of them, as the VPC's name server would."""
+        known = [machine for machine in list(self._machines.values()) if machine.facts.network == network]
+        lines = [f"{one.facts.address} {one.facts.hostname} {one.facts.hostname.partition('.')[0]}" for one in known]
+        for machine in known:
+            hosts = machine.disk.outside("/etc/hosts")
+            # In place: the machine sees this very file.
+            hosts.write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
