@@ -1,28 +1,64 @@
-"""The stand-in cloud for tests: one server for a session, empty at the start of each test.
+"""The stand-in cloud for tests: one server for a session, emptied before each test.
 
-    from standin import cloud, account     # in a conftest.py: two fixtures
+    from standin import account, cloud     # in a conftest.py
 
-`account` is an empty account whose environment is set, so that boto3, the SDKs and `dogbreed` reach it.
+`account` is an empty account; boto3, the SDKs and `dogbreed` started from the test reach it. The grace after SIGTERM
+is seconds there, not minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import boto3
 import pytest
 
 from dogbreed.rehearse.state import Server, StandIn
 
+QUICK = {"REHEARSE_GRACE_S": "3", "REHEARSE_SPOT_BACK_S": "0.2"}
+_WAIT_S = 90
+
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Server]:
-    with StandIn() as server:
+    with StandIn(**QUICK) as server:
         yield server
 
 
 @pytest.fixture
 def account(cloud: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    cloud.ask("reset")
-    for name, value in cloud.environment.items():
+    return emptied(cloud, monkeypatch)
+
+
+def emptied(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server with an empty account, and the environment that leads to it."""
+    server.ask("reset")
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    return cloud
+    # boto3 keeps a session, which would keep the region of an earlier one.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    return server
+
+
+def bucket(name: str = "photos") -> str:
+    where: Any = {"LocationConstraint": "eu-west-1"}
+    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    return name
+
+
+def role(name: str = "training", service: str = "sagemaker.amazonaws.com") -> str:
+    trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    return str(boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"])
+
+
+def until(what: Callable[[], Any], seconds: float = _WAIT_S) -> Any:
+    """What `what` says as soon as that is true; the test fails if it is not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (said := what()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+    return said

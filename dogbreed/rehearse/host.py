@@ -40,7 +40,7 @@ def main() -> int:
         os.write(2, f"the host could not be made: {error}\n".encode())
         return _NO_SURROUNDINGS
     for listen, path in spec["relays"].items():
-        threading.Thread(target=_relay, args=[listen, spec["folder_fd"], path], daemon=True).start()
+        threading.Thread(target=_relay, args=[listen, path], daemon=True).start()
     threading.Thread(target=_obey, args=[child, inside], daemon=True).start()
     code = _wait(holder or child)
     if not inside:
@@ -85,8 +85,8 @@ def _make_surroundings(spec: dict[str, Any]) -> None:
     mine += [f"addr add {address}/32 dev lo" for address in spec["also_at"]]
     ns.links(mine)
     socket.sethostname(spec["name"])
-    # Opened before anything is hidden, since the sockets that are relayed to may lie below.
-    spec["folder_fd"] = os.open(spec["folder"], os.O_PATH | os.O_DIRECTORY)
+    # Before anything is hidden, since the sockets that are relayed to may lie below.
+    os.chdir(spec["folder"])
     for path in spec["hidden"]:
         ns.empty(path)
     made: set[Path] = set()
@@ -184,15 +184,15 @@ def _parent(path: Path) -> int:
         return 0
 
 
-def _relay(listen: str, folder: int, name: str) -> None:
-    """Connect whoever comes to `listen` (address:port) with the unix socket `name`, seen from `folder`."""
+def _relay(listen: str, path: str) -> None:
+    """Connect whoever comes to `listen` (address:port) with the unix socket at `path`."""
     address, _, port = listen.rpartition(":")
     server = socket.create_server((address, int(port)), backlog=128)
     while True:
         near, _ = server.accept()
         far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            far.connect(f"/proc/self/fd/{folder}/{name}")
+            far.connect(path)
         except OSError:
             near.close()
             time.sleep(0.05)

@@ -131,7 +131,7 @@ class Hosts:
             isolated = self.isolated
             self._numbers += 1
             number = self._numbers
-        told = asdict(spec) | {"room": 0, "folder": os.fspath(self._folder), "folder_fd": -1}
+        told = asdict(spec) | {"room": 0, "folder": os.fspath(self._folder)}
         if isolated:
             told |= {"room": self._first, "link": f"v{number}", "bridge": f"b{_short(spec.network)}"}
             told["spare"] = os.fspath(self._folder / "spare" / str(number))

@@ -99,12 +99,10 @@ def _refusal(call: Call, error: AwsError) -> Response:
     return response
 
 
-class _Handler(MotoRequestHandler):
+class _LocalHandler(MotoRequestHandler):
     """Says nothing: calls are recorded, and a log of each would only slow them down."""
 
     protocol_version = "HTTP/1.1"
-    # Small answers must not wait for the acknowledgement of the one before.
-    disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
@@ -112,6 +110,11 @@ class _Handler(MotoRequestHandler):
     def address_string(self) -> str:
         # On a unix socket there is no address.
         return self.client_address[0] if self.client_address else "local"
+
+
+class _Handler(_LocalHandler):
+    # Small answers must not wait for the acknowledgement of the one before.
+    disable_nagle_algorithm = True
 
 
 def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
@@ -125,7 +128,7 @@ def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
         cloud.socket.unlink()
     # By its short name, since the path of a unix socket has 107 characters at most.
     os.chdir(folder)
-    servers.append(make_server(f"unix://{cloud.socket.name}", 0, app, threaded=True, request_handler=_Handler))
+    servers.append(make_server(f"unix://{cloud.socket.name}", 0, app, threaded=True, request_handler=_LocalHandler))
     for server in servers:
         server.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
