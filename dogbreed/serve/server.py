@@ -57,8 +57,9 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
     """
     threads = settings.threads or _processors()
     predictor = Predictor.open(run)
-    app = create(predictor, settings, name=run.name, threads=threads)
+    # Before the application, whose threads would have to be ended if this failed.
     listening = _listen(settings.host, settings.port)
+    app = create(predictor, settings, name=run.name, threads=threads)
     host, port = listening.getsockname()[:2]
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
@@ -90,12 +91,12 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
             ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         await task
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # uvicorn raises the signal again after the end; SIGTERM is how a service is told to end, and no failure.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         asyncio.run(main())
     finally:
-        for number, action in before.items():
-            signal.signal(number, action)
+        signal.signal(signal.SIGTERM, before)
         app.service.workers.close()
 
 

@@ -1,0 +1,155 @@
+"""The queue: bounded, first come first served, short under overload, and nothing is done for who has left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dogbreed.errors import PhotoError
+from dogbreed.infer.predictor import Answer
+from dogbreed.serve.workers import Busy, Job, Workers
+
+
+class Slow:
+    """Stands for the Predictor: every photo waits until it is let go, and says when it was begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.gate = threading.Semaphore(0)
+        self.arrived = threading.Condition()
+
+    def predict(self, data: bytes, *, name: str, top_k: int) -> Answer:
+        with self.arrived:
+            self.begun.append(name)
+            self.arrived.notify_all()
+        assert self.gate.acquire(timeout=20)
+        if data == b"bad":
+            raise PhotoError("truncated", "damaged")
+        if data == b"bug":
+            raise RuntimeError("our mistake")
+        return Answer(name, breed="pug")
+
+    def wait_for(self, count: int) -> None:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.begun) >= count, 20)
+
+    def let(self, count: int) -> None:
+        self.gate.release(count)
+
+
+def run(scenario: Callable[[Slow, Workers], Any], threads: int = 1, waiting: int = 2) -> None:
+    async def main() -> None:
+        slow = Slow()
+        workers = Workers(slow, threads, waiting)  # type: ignore[arg-type]
+        try:
+            await asyncio.wait_for(scenario(slow, workers), 30)
+        finally:
+            slow.let(1000)
+            await asyncio.to_thread(workers.close)
+
+    asyncio.run(main())
+
+
+def ask(workers: Workers, *photos: tuple[str, bytes], timeout_s: float = 20) -> asyncio.Task[Job]:
+    async def one() -> Job:
+        job = Job(photos, 1)
+        await workers.answer(job, timeout_s)
+        return job
+
+    return asyncio.create_task(one())
+
+
+def test_one_too_many_is_refused_at_once_and_the_others_answered_in_order() -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        first = ask(workers, ("a", b""))
+        await asyncio.to_thread(slow.wait_for, 1)
+        rest = [ask(workers, ("b", b"")), ask(workers, ("c", b""))]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            workers.check()
+        with pytest.raises(Busy):
+            await ask(workers, ("d", b""))
+        slow.let(3)
+        assert [job.answers[0].breed for job in await asyncio.gather(first, *rest)] == ["pug"] * 3
+        assert slow.begun == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_after_a_refusal_hardly_any_may_wait() -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        tasks = [ask(workers, ("0", b""))]
+        await asyncio.to_thread(slow.wait_for, 1)
+        tasks += [ask(workers, (str(number), b"")) for number in range(1, 5)]
+        await asyncio.sleep(0)
+        assert workers.waiting == 4
+        with pytest.raises(Busy):
+            workers.check()
+        slow.let(3)
+        await asyncio.to_thread(slow.wait_for, 4)
+        # One waits, and the queue would have room for three more, but that is how queues stay full.
+        assert workers.waiting == 1
+        with pytest.raises(Busy):
+            workers.check()
+        slow.let(2)
+        await asyncio.gather(*tasks)
+        workers.check()
+
+    run(scenario, waiting=4)
+
+
+def test_who_has_left_is_not_worked_for() -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        first = ask(workers, ("a", b""))
+        await asyncio.to_thread(slow.wait_for, 1)
+        with pytest.raises(TimeoutError):
+            await ask(workers, ("gone", b""), timeout_s=0.01)
+        last = ask(workers, ("c", b""))
+        slow.let(2)
+        await asyncio.gather(first, last)
+        assert slow.begun == ["a", "c"]
+
+    run(scenario)
+
+
+def test_a_bad_photo_and_our_own_mistake_stay_with_their_request() -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        slow.let(4)
+        job = await ask(workers, ("x", b""), ("y", b"bad"))
+        assert [answer.breed for answer in job.answers] == ["pug", None]
+        assert job.errors[1].kind == "truncated"
+        with pytest.raises(RuntimeError):
+            await ask(workers, ("z", b"bug"))
+        assert (await ask(workers, ("w", b""))).answers[0].breed == "pug"
+
+    run(scenario)
+
+
+@given(st.lists(st.integers(1, 5), max_size=12), st.integers(1, 4), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_every_photo_is_answered_once_or_its_request_refused_whole(sizes: list[int], threads: int, room: int) -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        tasks = [
+            ask(workers, *((f"{number}.{part}", b"") for part in range(size))) for number, size in enumerate(sizes)
+        ]
+        await asyncio.sleep(0)
+        assert workers.waiting <= max([room, *sizes])
+        slow.let(1000)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        answered = [
+            f"{number}.{part}"
+            for number, result in enumerate(results)
+            if isinstance(result, Job)
+            for part in range(sizes[number])
+        ]
+        assert all(isinstance(result, Job | Busy) for result in results)
+        assert sorted(slow.begun) == sorted(answered)
+        assert workers.waiting == 0
+
+    run(scenario, threads, room)
