@@ -143,10 +143,7 @@ def test_every_photo_is_answered_once_or_its_request_refused_whole(sizes: list[i
         slow.let(1000)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         answered = [
-            f"{number}.{part}"
-            for number, result in enumerate(results)
-            if isinstance(result, Job)
-            for part in range(sizes[number])
+            name for photos, result in zip(named, results, strict=True) if isinstance(result, Job) for name, _ in photos
         ]
         assert all(isinstance(result, Job | Busy) for result in results)
         assert sorted(slow.begun) == sorted(answered)
