@@ -2,8 +2,150 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+from typing import Annotated, Any
+
 import typer
+
+from dogbreed.cli import remote_training as shared
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.ui import ui
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of the run; see dogbreed runs.")]
 
 
 def add(app: typer.Typer) -> None:
     """Register the commands."""
+    for command in (logs, stop, pull):
+        app.command(rich_help_panel="Train")(command)
+
+
+def logs(
+    run: RunName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    wait_minutes: shared.WaitMinutes = None,
+    region: shared.Region = None,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show what the machines of a run wrote, or with --follow its progress until it ends.
+
+    Example: dogbreed logs 20261125-145338-ab12 --follow
+    """
+    aws, found = _open(run, region, config, no_config)
+    if follow and not json:
+        found, state = shared.follow(aws, found, int(found.more.get("epochs", 1)), minutes=wait_minutes)
+        shared.say_cost(found, state)
+        ui.line(f"{found.id} {state.status}")
+        if state.status == "finished":
+            ui.note(f"next: dogbreed pull {found.id}")
+        return
+    from dogbreed.cloud import remote
+
+    shown: list[dict[str, Any]] = []
+    with closing(remote.backend(aws, found).logs(found, follow=follow)) as lines:
+        for line in lines:
+            if line is None:
+                continue
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time))
+            if json:
+                shown.append({"time": when, "host": line.host, "text": line.text})
+            else:
+                ui.line(f"{when} {line.host} {line.text}")
+    if json:
+        ui.answer(shown)
+
+
+def stop(
+    run: RunName,
+    dry_run: DryRun = False,
+    region: shared.Region = None,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """End a run: its machines write a checkpoint first, so that it can go on later.
+
+    Example: dogbreed stop 20261125-145338-ab12
+    """
+    from dogbreed.cloud import remote
+
+    aws, found = _open(run, region, config, no_config)
+    found, state = remote.refresh(aws, found)
+    ended = state.status in remote.ENDED
+    if not ended and not dry_run:
+        remote.backend(aws, found).stop(found)
+        found, state = remote.refresh(aws, found)
+    shared.say_cost(found, state)
+    if json:
+        ui.answer({"run": found.id, "state": state.status, "usd": state.usd, "dry_run": dry_run})
+    elif ended:
+        ui.line(f"{found.id} has ended: {state.status}")
+    elif dry_run:
+        ui.line(f"would stop {found.id}, which is {state.status}")
+    else:
+        ui.line(f"{found.id} {state.status}")
+        ui.note(f"go on with it later: dogbreed train-{found.backend} --resume {found.id}")
+
+
+def pull(
+    run: RunName,
+    dry_run: DryRun = False,
+    region: shared.Region = None,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Bring a finished run home to runs/RUN: export it, check the export, and measure it.
+
+    Example: dogbreed pull 20261125-145338-ab12
+    """
+    from dogbreed.cli.training import answer
+    from dogbreed.cloud import remote
+    from dogbreed.run import MODEL, RUNS, Run
+
+    folder = RUNS / run.rpartition("/")[2]
+    if (folder / MODEL).is_file():
+        done = Run.open(folder)
+        ui.note(f"{folder} is here already")
+        answer(done, {"metrics": done.info["metrics"], "efficiency": done.info["efficiency"]}, named=False)
+        return
+    aws, found = _open(run, region, config, no_config)
+    found, state = remote.refresh(aws, found)
+    if dry_run:
+        if json:
+            ui.answer({"run": found.id, "state": state.status, "folder": str(RUNS / found.id)})
+        else:
+            ui.line(f"would bring {found.id}, which is {state.status}, to {RUNS / found.id}")
+        return
+    if state.status not in remote.ENDED:
+        from dogbreed.errors import EXIT_RUNNING
+
+        ui.note(f"{found.id} has not ended: {state.status}. follow: dogbreed logs {found.id} --follow")
+        raise typer.Exit(EXIT_RUNNING)
+    if state.status == "finished":
+        shared.bring_home(aws, found, state)
+        return
+    from dogbreed.errors import DogbreedError
+
+    raise DogbreedError(
+        f"{found.id} did not finish: {state.status} ({state.detail})",
+        f"go on with it: dogbreed train-{found.backend} --resume {found.id}",
+    )
+
+
+def _open(name: str, region: str | None, config: str | None, no_config: bool) -> tuple[Any, Any]:
+    from dogbreed.config import load
+
+    return shared.open_run(load({"aws.region": region}, config=config, use_file=not no_config), name)

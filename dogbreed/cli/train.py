@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.training import STOPPING, View, answer, check, read_photos
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
     from dogbreed.config import Settings
     from dogbreed.data.photoset import PhotoSet
     from dogbreed.run import Run
-
-_LOW_EFFICIENCY = 0.6
-_SHOWN_PROBLEMS = 5
-_STOPPING = "stopping: the workers write a checkpoint first (Ctrl-C again ends them at once)"
 
 
 def add(app: typer.Typer) -> None:
@@ -82,8 +79,8 @@ def train(
                 ui.line(f"would go on with {run.path} in {settings.train.instances} worker process(es)")
             return
     else:
-        photos = _read(settings)
-        _check(settings, photos)
+        photos = read_photos(settings)
+        check(settings, photos, settings.train.instances)
         if dry_run:
             _say_plan(settings, photos)
             return
@@ -95,69 +92,7 @@ def train(
             # Nothing was trained, and these settings never will be: no run to go on with.
             shutil.rmtree(run.path, ignore_errors=True)
         raise
-    _answer(Run.open(run.path), event, named=run.path.parent != RUNS)
-
-
-def _read(settings: Settings) -> PhotoSet:
-    """Scan the photos and say what is odd about them."""
-    from dogbreed.data.photoset import read
-
-    folder = Path(settings.data.path).expanduser() if settings.data.path else _sample(settings.data.seed)
-    own = settings.data
-    with ui.progress("reading photos", None, "photos") as advance:
-        seen = 0
-
-        def show(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done - seen, f"of {total}")
-            seen = done
-
-        photos = read(folder, valid=own.valid, test=own.test, seed=own.seed, progress=show)
-    left_out = [problem for problem in photos.problems if not problem.used]
-    for problem in photos.problems:
-        if problem.used and problem.must_be_mended:
-            ui.warn(f"{problem.path}: {problem.detail or problem.kind}")
-    for problem in left_out[:_SHOWN_PROBLEMS]:
-        ui.warn(f"left out {problem.path}: {problem.detail or problem.kind}")
-    if len(left_out) > _SHOWN_PROBLEMS:
-        ui.warn(f"and {len(left_out) - _SHOWN_PROBLEMS} more; see: dogbreed data check {folder}")
-    counts = ", ".join(f"{len(photos.split(name))} {name}" for name in ("train", "valid", "test"))
-    ui.note(f"{len(photos.photos)} photos of {len(photos.breeds)} breeds: {counts}")
-    return photos
-
-
-def _check(settings: Settings, photos: PhotoSet) -> None:
-    """What can be known to be wrong before a run is begun; UsageError."""
-    from dogbreed.errors import UsageError
-
-    train, count = settings.train, len(photos.split("train"))
-    if train.weights == "starter" and train.backbone != "starter":
-        raise UsageError(
-            f"the starter's weights do not fit {train.backbone}", "choose --weights imagenet, none or a file"
-        )
-    if train.weights not in ("starter", "imagenet", "none") and not Path(train.weights).exists():
-        raise UsageError(f"there are no weights {train.weights}", "starter, imagenet, none, a run's folder, or a file")
-    if train.instances > min(count, train.batch_size):
-        raise UsageError(
-            f"{count} photos in batches of {train.batch_size} cannot be shared by {train.instances} workers",
-            "use fewer --instances",
-        )
-    batch = min(train.batch_size, count)
-    if batch % train.instances:
-        shared = batch // train.instances * train.instances
-        ui.note(f"batches of {shared} photos, not {batch}, since {train.instances} workers share them equally")
-
-
-def _sample(seed: int) -> Path:
-    """The drawn set, kept in the cache folder: it is the same for each seed."""
-    from dogbreed.data.cache import cache_dir
-    from dogbreed.data.sample import draw_sample
-
-    folder = cache_dir() / f"sample-{seed}"
-    if not folder.is_dir():
-        draw_sample(folder, seed=seed)
-    ui.note(f"no folder of photos was named: training on drawings of dogs, not on photos ({folder})")
-    return folder
+    answer(Run.open(run.path), event, named=run.path.parent != RUNS)
 
 
 def _begin(settings: Settings, photos: PhotoSet, out: Path | None) -> Run:
@@ -215,12 +150,12 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
     last: dict[str, Any] = {}
     with closing(launch.follow(run.path, train.instances, train.max_restarts)) as events:
         try:
-            with _View(train.epochs) as view:
+            with View(train.epochs) as view:
                 for last in events:
                     view.show(last)
         except KeyboardInterrupt:
             if last.get("event") != "stopping":
-                ui.note(_STOPPING)
+                ui.note(STOPPING)
                 events.close()
             if (run.path / MODEL).exists():
                 ui.note(f"the run was finished all the same: {run.path}")
@@ -233,96 +168,3 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
     from dogbreed.errors import EXIT_INTERRUPTED
 
     raise typer.Exit(EXIT_INTERRUPTED)
-
-
-class _View:
-    """Turns the workers' events into bars in a terminal and into lines elsewhere."""
-
-    def __init__(self, epochs: int) -> None:
-        from contextlib import ExitStack
-
-        self._epochs, self._stack = epochs, ExitStack()
-        self._advance: Any = None
-        self._seen = self._size = 0
-
-    def __enter__(self) -> _View:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def show(self, event: dict[str, Any]) -> None:
-        match event["event"]:
-            case "start" if event["restarts"]:
-                ui.warn("a worker ended unexpectedly; all start again from the last checkpoint")
-            case "start":
-                where = "GPU" if event["device"].startswith("cuda") else "CPU"
-                ui.note(f"{event['world']} worker(s) on the {where}, starting from {event['origin']}")
-                if where == "CPU" and event["gpus"]:
-                    ui.warn(f"{event['gpus']} GPU(s) for {event['world']} workers: use --instances {event['gpus']}")
-            case "features":
-                self._bar("features", event["total"], event["count"])
-            case "train":
-                self._stack.close()
-                self._advance, self._seen = None, 0
-                self._size = event["steps"] * event["batch"]
-                if event["epoch"] or event["step"]:
-                    ui.note(f"going on from epoch {event['epoch'] + 1}, step {event['step'] + 1}")
-            case "step":
-                done = (event["epoch"] - 1) * self._size + event["done"]
-                self._bar("training", self._epochs * self._size, done - self._seen, f"loss {event['loss']:.3f}")
-                self._seen = done
-            case "epoch":
-                self._epoch(event)
-            case "stopping":
-                self._stack.close()
-                ui.note(_STOPPING)
-            case "finish":
-                self._stack.close()
-                words = {"export": "exporting to ONNX", "parity": "comparing the export with the model"}
-                ui.note(words[event["stage"]])
-
-    def _epoch(self, event: dict[str, Any]) -> None:
-        best = "  best so far" if event["best"] else ""
-        valid = ""
-        if event["valid_loss"] is not None:
-            valid = f"valid loss {event['valid_loss']:.4f}  top-1 {event['valid_top1']:.3f}  "
-        ui.note(
-            f"epoch {event['epoch']:>3}/{self._epochs}  loss {event['train_loss']:.4f}  {valid}"
-            f"{event['images_per_second']:.0f} images/s{best}"
-        )
-
-    def _bar(self, label: str, total: int, step: int, words: str = "") -> None:
-        if self._advance is None:
-            self._advance = self._stack.enter_context(ui.progress(label, total, "images"))
-        self._advance(step, words)
-
-
-def _answer(run: Run, event: dict[str, Any], *, named: bool) -> None:
-    test = event["metrics"]["test"]
-    efficiency = event["efficiency"]
-    if efficiency is not None:
-        _say_efficiency(run, efficiency)
-    elif run.info["world_size"] > 1:
-        ui.note("what the workers gained was not measured: too few photos had features to be computed")
-    if ui.json:
-        ui.answer({"run": str(run.path), "metrics": event["metrics"], "efficiency": efficiency})
-    elif test["photos"]:
-        low, high = test["top1_interval"]
-        ui.line(f"{run.path}")
-        ui.line(
-            f"top-1 {test['top1']:.1%} of {test['photos']} test photos (95 % interval {low:.1%} to {high:.1%}), "
-            f"top-5 {test['top5']:.1%}"
-        )
-    else:
-        ui.line(f"{run.path}")
-    # Without --run the newest run in ./runs answers; one that was put elsewhere has to be named.
-    ui.note(f"next: dogbreed predict photo.jpg{f' --run {run.path}' if named else ''}")
-
-
-def _say_efficiency(run: Run, efficiency: float) -> None:
-    size = run.info["world_size"]
-    times = f"{efficiency * size:.2f} times as fast as one that has the whole machine"
-    ui.note(f"{size} workers were {times}, an efficiency of {efficiency:.0%}")
-    if efficiency < _LOW_EFFICIENCY:
-        ui.note("fewer --instances would hardly take longer here: worker processes on one CPU share its cores")

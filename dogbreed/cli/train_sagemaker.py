@@ -2,8 +2,277 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from dogbreed.cli import remote_training as shared
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.plans import carry_out, dollars
+from dogbreed.cli.training import read_photos
+from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.cloud.remote import RemoteRun
+    from dogbreed.cloud.session import Aws
+    from dogbreed.config import Settings
+    from dogbreed.data.photoset import PhotoSet
+    from dogbreed.plan import Plan, Resource
+
+# What may be given anew when a run goes on.
+_MAY_CHANGE = ("sagemaker.", "aws.")
 
 
 def add(app: typer.Typer) -> None:
-    """Register the commands."""
+    """Register the command."""
+    app.command("train-sagemaker", rich_help_panel="Train")(train_sagemaker)
+
+
+def train_sagemaker(
+    data: shared.Data = None,
+    instances: shared.Instances = None,
+    instance_type: shared.InstanceType = None,
+    spot: shared.Spot = None,
+    max_usd: shared.MaxUsd = None,
+    max_hours: shared.MaxHours = None,
+    image: Annotated[str | None, typer.Option(help="Training image; default: AWS's PyTorch 2.13.")] = None,
+    region: shared.Region = None,
+    method: shared.Method = None,
+    backbone: shared.Backbone = None,
+    weights: shared.Weights = None,
+    epochs: shared.Epochs = None,
+    batch_size: shared.BatchSize = None,
+    lr: shared.Lr = None,
+    seed: shared.Seed = None,
+    resume: shared.Resume = None,
+    detach: shared.Detach = False,
+    wait_minutes: shared.WaitMinutes = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Train on SageMaker machines: shows what it costs at most, asks, uploads, follows, and brings the run home.
+
+    Example: dogbreed train-sagemaker photos --instances 4 --instance-type ml.g5.xlarge --spot --max-usd 20
+    """
+    from dogbreed import config as settings_module
+
+    flags = shared.training_flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed) | {
+        "sagemaker.instance_type": instance_type,
+        "sagemaker.spot": spot,
+        "sagemaker.max_usd": max_usd,
+        "sagemaker.max_hours": max_hours,
+        "sagemaker.image": image,
+        "aws.region": region,
+    }
+    settings = settings_module.load(flags, config=config, use_file=not no_config)
+    if resume:
+        shared.refuse_changes(flags, _MAY_CHANGE)
+    launch(settings, resume=resume, detach=detach, minutes=wait_minutes, yes=yes, dry_run=dry_run)
+
+
+def launch(
+    settings: Settings,
+    *,
+    resume: str | None = None,
+    detach: bool = False,
+    minutes: float | None = None,
+    yes: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Plan, ask, launch and follow; also what `dogbreed train --on sagemaker` does."""
+    from dogbreed.cloud import sagemaker_sdk
+    from dogbreed.cloud.session import Aws
+
+    sagemaker_sdk.require()
+    if resume:
+        aws, found = shared.open_run(settings, resume)
+        resources, run, epochs = _go_on(aws, settings, found)
+    else:
+        aws = Aws(settings.aws)
+        aws.account  # noqa: B018 - without access nothing else is worth doing
+        resources, run, epochs = _begin(aws, settings)
+    from dogbreed import plan as planning
+
+    ceiling = None if run.ceiling_usd is None else Decimal(run.ceiling_usd)
+    plan = planning.make(resources, ceiling=ceiling)
+    if dry_run and ui.json:
+        ui.answer(_described(plan, run))
+        return
+    if not carry_out(plan, aws, yes=yes, dry_run=dry_run, question="start training?"):
+        return
+    job: Any = resources[-1]
+    if detach:
+        shared.say_launched(job.run)
+        return
+    run, state = shared.follow(aws, job.run, epochs, minutes=minutes)
+    shared.bring_home(aws, run, state)
+
+
+def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int]:
+    """What a new run needs; UsageError for everything that can be known to be wrong."""
+    from dogbreed.cloud import payload, remote, sagemaker_sdk
+    from dogbreed.cloud import training_sagemaker as training
+    from dogbreed.cloud.storage import Store
+    from dogbreed.pricing import Prices
+    from dogbreed.run import new_name
+    from dogbreed.train import job
+
+    photos = read_photos(settings)
+    settings = _chosen(aws, settings, photos)
+    own, prices = settings.sagemaker, Prices.load()
+    _check_type(aws, settings)
+    facts = prices.instance(own.instance_type)
+    shared.check_workers(settings, photos, settings.train.instances, facts.gpus if facts else 0)
+    shared.check_start(settings)
+    image = own.image or sagemaker_sdk.image(aws.region, own.instance_type)
+    figure = prices.hourly(own.instance_type, aws.region)
+    price = figure.usd if figure else None
+    packed = payload.pack(settings.train)
+    store = Store(aws)
+    data = payload.Photos(store, photos, None)
+    mode = training.input_mode(own.input_mode, data.size)
+    volume = training.volume_gb(own, data.size, mode.name)
+    seconds = training.max_seconds(own, settings.train.instances, price, Decimal(0))
+    run = remote.RemoteRun(
+        id=new_name(),
+        backend="sagemaker",
+        project=settings.aws.project,
+        account=aws.account,
+        region=aws.region,
+        bucket=store.bucket,
+        data=data.prefix,
+        code=packed.key,
+        instances=settings.train.instances,
+        instance_type=own.instance_type,
+        spot=own.spot,
+        image=image,
+        price_per_hour=None if price is None else str(price),
+        price_date=(figure.date if figure else "") or prices.date,
+        ceiling_usd=None,
+        max_seconds=seconds,
+        created=remote.now(),
+        more={"mode": mode.name, "volume_gb": volume, "epochs": settings.train.epochs},
+    )
+    run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes))
+    ui.note(f"{run.instances} x {own.instance_type}{' (spot)' if own.spot else ''}, image {image}")
+    ui.note(
+        f"  {prices.words(own.instance_type, aws.region)}{_spot_words(settings)}; {prices.warning()}".rstrip("; ")
+    )
+    ui.note(f"  at most {seconds / 3600:.2f} h of training, {dollars(_decimal(run.ceiling_usd))} in all")
+    ui.note(f"  photos: {data.size / 1e6:.1f} MB in {data.shards} shards, {mode.name}: {mode.why}")
+    resources = _resources(aws, settings, run, job.content(settings.to_json(), photos))
+    return [resources[0], data, payload.Code(store, packed), *resources[1:]], run, settings.train.epochs
+
+
+def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource], RemoteRun, int]:
+    """What the next attempt of a run needs: nothing is uploaded again."""
+    from dogbreed.cloud import remote
+    from dogbreed.cloud import training_sagemaker as training
+    from dogbreed.cloud.storage import Store
+    from dogbreed.errors import DogbreedError, UsageError
+    from dogbreed.pricing import Prices
+
+    run, state = remote.refresh(aws, run)
+    if run.backend != "sagemaker":
+        raise UsageError(f"{run.id} trains on {run.backend}", f"dogbreed train-{run.backend} --resume {run.id}")
+    if state.status == "finished":
+        raise DogbreedError(f"{run.id} is finished", f"dogbreed pull {run.id}")
+    if state.status not in remote.ENDED:
+        raise DogbreedError(f"{run.id} has not ended: {state.status}", f"dogbreed logs {run.id} --follow")
+    content = Store(aws, run.bucket).get(f"{run.prefix}{remote.JOB}")
+    if content is None:
+        raise DogbreedError(f"the job of {run.id} is gone from bucket {run.bucket}", "train again")
+    given = settings.sources
+    own = replace(
+        settings.sagemaker,
+        instance_type=settings.sagemaker.instance_type if "sagemaker.instance_type" in given else run.instance_type,
+        spot=settings.sagemaker.spot if "sagemaker.spot" in given else run.spot,
+    )
+    settings = replace(settings, sagemaker=own, train=replace(settings.train, instances=run.instances))
+    _check_type(aws, settings)
+    figure = Prices.load().hourly(own.instance_type, aws.region)
+    price = figure.usd if figure else None
+    spent = run.spent or Decimal(0)
+    run = replace(
+        run,
+        instance_type=own.instance_type,
+        spot=own.spot,
+        price_per_hour=None if price is None else str(price),
+        max_seconds=training.max_seconds(own, run.instances, price, spent),
+    )
+    run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes, spent))
+    ui.note(f"going on with {run.id}, which was {state.status} ({state.detail}); {dollars(run.spent)} spent so far")
+    return _resources(aws, settings, run, content), run, int(run.more.get("epochs", 1))
+
+
+def _resources(aws: Aws, settings: Settings, run: RemoteRun, job: bytes) -> list[Resource]:
+    """In the order in which they need each other; the job is the last."""
+    from dogbreed.cloud.bucket import Bucket
+    from dogbreed.cloud.policies import SAGEMAKER_TRAINING
+    from dogbreed.cloud.roles import Role
+    from dogbreed.cloud.training_sagemaker import TrainingJob, security_group
+
+    own = settings.sagemaker
+    made: list[Resource] = [Bucket(aws)]
+    role = own.role
+    if not role:
+        to_make = Role(aws, SAGEMAKER_TRAINING, image=own.image)
+        made.append(to_make)
+        role = to_make.arn
+    group = security_group(aws)
+    if group:
+        made.append(group)
+    tell = ui.note if ui.verbose else lambda text: None
+    return [*made, TrainingJob(aws, run, own, job=job, group=group, role=role, tell=tell)]
+
+
+def _chosen(aws: Aws, settings: Settings, photos: PhotoSet) -> Settings:
+    """The settings with a type in place of auto."""
+    from dogbreed.errors import UsageError
+
+    if settings.sagemaker.instance_type != "auto":
+        return settings
+    raise UsageError("no instance type is set", "give --instance-type, such as ml.g5.xlarge")
+
+
+def _check_type(aws: Aws, settings: Settings) -> None:
+    """UsageError for a type that does not exist, DogbreedError for a quota that is known not to suffice."""
+    from dogbreed.cloud import quotas
+    from dogbreed.errors import UsageError
+
+    own = settings.sagemaker
+    quotas.require_sagemaker_type(aws, own.instance_type)
+    if own.spot and own.keep_alive_minutes:
+        raise UsageError("spot machines cannot be kept for the next job", "set keep_alive_minutes = 0, or --no-spot")
+    limit = quotas.sagemaker_limit(aws, own.instance_type, settings.train.instances, spot=own.spot)
+    limit.require()
+    if limit.enough is None:
+        ui.note(limit.words())
+
+
+def _ceiling(run: RemoteRun, keep_alive_minutes: int, spent: Decimal = Decimal(0)) -> str | None:
+    """US dollars of the longest training, the time that machines are kept after it, and what was spent before."""
+    most = run.cost(run.max_seconds + keep_alive_minutes * 60)
+    return None if most is None else str(most + spent)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _spot_words(settings: Settings) -> str:
+    from dogbreed.pricing import SPOT_STATED
+
+    return f", spot {SPOT_STATED}; the full price is counted" if settings.sagemaker.spot else ""
+
+
+def _described(plan: Plan, run: RemoteRun) -> dict[str, Any]:
+    return plan.to_json() | {"run": run.to_json()}

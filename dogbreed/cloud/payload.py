@@ -1,8 +1,8 @@
 """What travels to a machine, so that nothing is downloaded there: photos, dogbreed's code, missing packages, weights.
 
-Code, packages and weights are one gzipped tar, the same bytes for the same content, kept in the bucket by its digest: a second run uploads nothing.
-AWS's training images have torch, torchvision, numpy and Pillow; safetensors travels along, and is used where the
-image has none. ONNX is not needed: `dogbreed pull` exports at home.
+Code, packages and weights are one gzipped tar, the same bytes for the same content, kept in the bucket by its digest:
+a second run uploads nothing. AWS's training images have torch, torchvision, numpy and Pillow; safetensors travels
+along, and is used where the image has none. ONNX is not needed: `dogbreed pull` exports at home.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ that launched it, and from any other laptop. A backend (SageMaker, EC2) says how
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -148,7 +148,7 @@ class Backend(Protocol):
     def state(self, run: RemoteRun) -> State:
         """Look at the newest attempt."""
 
-    def logs(self, run: RemoteRun, *, follow: bool) -> Iterator[LogLine | None]:
+    def logs(self, run: RemoteRun, *, follow: bool) -> Generator[LogLine | None]:
         """The lines of all attempts so far; with `follow` until the run has ended, None each time nothing was new."""
 
     def stop(self, run: RemoteRun) -> None:

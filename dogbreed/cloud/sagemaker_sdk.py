@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.config import Config
+import botocore.session
 
 from dogbreed.cloud.payload import ENTRY, FILE
+from dogbreed.cloud.session import CONFIG, Aws
 from dogbreed.errors import DogbreedError, UsageError
 
 Tell = Callable[[str], None]
@@ -97,14 +98,17 @@ def image(region: str, instance_type: str) -> str:
     return found
 
 
-def create(session: boto3.Session, request: Request, config: Config, tell: Tell) -> None:
+def create(aws: Aws, request: Request, tell: Tell) -> None:
     """Create the training job; returns when SageMaker has taken it. Errors of AWS come as they are."""
+    # The SDK makes clients of its own: they get a session of their own, and retry as ours do.
+    session = botocore.session.Session(profile=aws.settings.profile or None)
+    session.set_default_client_config(CONFIG)
     with _quiet(tell):
-        trainer = _trainer(session, request, config)
+        trainer = _trainer(boto3.Session(botocore_session=session, region_name=aws.region), request)
         trainer.train(input_data_config=_channels(request), wait=False, logs=False)
 
 
-def _trainer(session: boto3.Session, request: Request, config: Config) -> Any:
+def _trainer(session: boto3.Session, request: Request) -> Any:
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.shapes import MetricDefinition, RetryStrategy, StoppingCondition, Tag
     from sagemaker.core.training.configs import CheckpointConfig, Compute, Networking, OutputDataConfig, SourceCode
@@ -125,12 +129,9 @@ def _trainer(session: boto3.Session, request: Request, config: Config) -> Any:
         def _resolve_staging_bucket(self) -> tuple[str, None]:
             return request.bucket, None
 
-    # The SDK makes clients of its own: they retry as ours do.
-    own = boto3.Session(botocore_session=session._session, region_name=session.region_name)
-    own._session.set_default_client_config(config)
     isolated = {"subnets": list(request.subnets), "security_group_ids": list(request.security_groups)}
     trainer = Trainer(
-        sagemaker_session=Session(boto_session=own, default_bucket=request.bucket),
+        sagemaker_session=Session(boto_session=session, default_bucket=request.bucket),
         role=request.role,
         base_job_name=request.name[:40],
         training_image=request.image,

@@ -6,7 +6,7 @@ import io
 import math
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.network import SecurityGroup, look
 from dogbreed.cloud.remote import Attempt, LogLine, RemoteRun, State
 from dogbreed.cloud.roles import PROPAGATION_S, is_propagating
-from dogbreed.cloud.session import CONFIG, Aws, listed
+from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.storage import Store
 from dogbreed.config import SagemakerSettings
 from dogbreed.errors import DogbreedError, UsageError
@@ -113,16 +113,12 @@ class TrainingJob(Resource):
         settings: SagemakerSettings,
         *,
         job: bytes,
-        photos: str,
-        mode: str,
-        volume: int,
         group: SecurityGroup | None,
         role: str,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._aws, self.run, self._settings, self._tell = aws, run, settings, tell
-        self._job, self._photos, self._mode, self._volume = job, photos, mode, volume
-        self._group, self._role = group, role
+        self._job, self._group, self._role = job, group, role
         self.name = f"{run.project}-{run.id}-{len(run.attempts) + 1}"
 
     def find(self) -> Found | None:
@@ -143,7 +139,7 @@ class TrainingJob(Resource):
         deadline = time.monotonic() + PROPAGATION_S
         while True:
             try:
-                sagemaker_sdk.create(self._aws.session, self._request(store), CONFIG, self._tell)
+                sagemaker_sdk.create(self._aws, self._request(store), self._tell)
                 return
             except ClientError as error:
                 # An answer that was lost on its way is repeated by the SDK, and finds the job that it made.
@@ -177,12 +173,12 @@ class TrainingJob(Resource):
             image=run.image,
             code=store.uri(run.code),
             channels={
-                "photos": (store.uri(self._photos), self._mode),
+                "photos": (store.uri(run.data), run.more["mode"]),
                 "job": (store.uri(f"{run.prefix}{remote.JOB}"), "File"),
             },
             instance_type=run.instance_type,
             instances=run.instances,
-            volume_gb=self._volume,
+            volume_gb=run.more["volume_gb"],
             # A disk of the machine itself is encrypted by its hardware, and takes no key.
             volume_key="" if facts and facts.nvme_gb else key,
             output=store.uri(f"{run.prefix}output"),
@@ -240,7 +236,7 @@ class SageMaker:
         status = _STATUS.get(seen["TrainingJobStatus"], "running" if started else "starting")
         return State(status, _detail(seen), started, ended, seconds)
 
-    def logs(self, run: RemoteRun, *, follow: bool) -> Iterator[LogLine | None]:
+    def logs(self, run: RemoteRun, *, follow: bool) -> Generator[LogLine | None]:
         """The lines of all attempts, in order; see `remote.Backend`."""
         tokens: dict[str, str] = {}
         quiet = 0

@@ -1,0 +1,226 @@
+"""What training on SageMaker and on EC2 have in common at the command line: options, following, bringing home."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dogbreed.cli.plans import dollars
+from dogbreed.cli.training import View, answer
+from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.cloud.remote import RemoteRun, State
+    from dogbreed.cloud.session import Aws
+    from dogbreed.config import Settings
+    from dogbreed.data.photoset import PhotoSet
+
+_LOOK_EVERY_S = 5.0
+
+# -- options
+
+Data = Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")]
+Instances = Annotated[int | None, typer.Option(min=1, max=64, help="Machines; each GPU of one is a worker.")]
+InstanceType = Annotated[str | None, typer.Option(help="Type of the machines; auto chooses by price and speed.")]
+Spot = Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spare capacity, which AWS may take back.")]
+MaxUsd = Annotated[float | None, typer.Option(help="Most that the run may cost, resumed attempts together.")]
+MaxHours = Annotated[float | None, typer.Option(help="Longest training time in hours.")]
+Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
+Method = Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")]
+Backbone = Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")]
+Weights = Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Photos per step over all workers together.")]
+Lr = Annotated[float | None, typer.Option(help="Highest learning rate.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of training.")]
+Resume = Annotated[str | None, typer.Option(help="Go on with this run, which was stopped, interrupted or failed.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as it is launched.")]
+WaitMinutes = Annotated[
+    float | None, typer.Option(min=0, help="Follow for so long at most, then exit with 5; the run goes on.")
+]
+
+
+def training_flags(
+    data: Path | None,
+    instances: int | None,
+    method: str | None,
+    backbone: str | None,
+    weights: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """The settings that these options give."""
+    return {
+        "data.path": str(data) if data else None,
+        "train.instances": instances,
+        "train.method": method,
+        "train.backbone": backbone,
+        "train.weights": weights,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+    }
+
+
+def refuse_changes(flags: Mapping[str, Any], may: tuple[str, ...]) -> None:
+    """UsageError for an option that cannot change when a run goes on."""
+    from dogbreed.errors import UsageError
+
+    for key, value in flags.items():
+        if value is not None and not key.startswith(may):
+            name = "DATA" if key == "data.path" else "--" + key.partition(".")[2].replace("_", "-")
+            raise UsageError(f"{name} cannot change when a run goes on", "--resume goes on with a run as it was begun")
+
+
+def check_start(settings: Settings) -> None:
+    """Errors that the workers would end with at once, told before anything costs money."""
+    train = settings.train
+    if (train.backbone, train.weights) == ("starter", "starter"):
+        return
+    try:
+        from dogbreed.train import model
+    except ImportError:
+        ui.note("the backbone and its weights are not checked here: that needs pip install 'dogbreed[train]'")
+        return
+    model.start(train.backbone, train.weights, ("a", "b"), train.seed)
+
+
+def check_workers(settings: Settings, photos: PhotoSet, machines: int, gpus: int) -> None:
+    """Whether the photos suffice for every worker of these machines."""
+    from dogbreed.cli.training import check
+
+    check(settings, photos, machines * max(1, gpus))
+
+
+# -- a run that was launched
+
+
+def open_run(settings: Settings, name: str) -> tuple[Aws, RemoteRun]:
+    """The run that is meant by a name or folder, and the account and region that it is in.
+
+    Raises UsageError where there is none, AccessError where the credentials are of another account.
+    """
+    from dataclasses import replace
+
+    from dogbreed.cloud import remote
+    from dogbreed.cloud.session import Aws
+    from dogbreed.errors import AccessError
+    from dogbreed.run import RUNS
+
+    folder = next((path for path in (Path(name), RUNS / name) if (path / remote.FILE).is_file()), None)
+    known = remote.read(folder) if folder else None
+    aws = Aws(replace(settings.aws, region=known.region, project=known.project) if known else settings.aws)
+    if known and aws.account != known.account:
+        raise AccessError(
+            f"{known.id} is in account {known.account}, and these credentials are of {aws.account}",
+            "choose the profile of that account: AWS_PROFILE=NAME",
+        )
+    return aws, remote.find(aws, name)
+
+
+def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = None) -> tuple[RemoteRun, State]:
+    """Show what the run tells until it has ended; Ctrl-C and the end of the wait leave it running.
+
+    Raises DogbreedError when training failed, KeyboardInterrupt and typer.Exit(5) as they come.
+    """
+    import signal
+
+    from dogbreed import launch
+    from dogbreed.cloud import remote
+    from dogbreed.errors import EXIT_RUNNING, DogbreedError
+
+    # What ends this process politely is treated like Ctrl-C: it says how to come back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
+    error: dict[str, Any] = {}
+    told, looked = "", 0.0
+    try:
+        with View(epochs) as view, closing(remote.backend(aws, run).logs(run, follow=True)) as lines:
+            for line in lines:
+                if line is not None:
+                    event = launch.parse(line.text)
+                    if event is None:
+                        if ui.verbose:
+                            ui.note(f"{line.host}: {line.text}")
+                        continue
+                    error = event if event["event"] == "error" else error
+                    view.show(event)
+                elif time.monotonic() > looked + _LOOK_EVERY_S:
+                    looked = time.monotonic()
+                    run, state = remote.refresh(aws, run)
+                    told = _say_state(state, told)
+                if time.monotonic() > until:
+                    ui.note(f"{run.id} goes on. {_come_back(run)}")
+                    raise typer.Exit(EXIT_RUNNING)
+    except KeyboardInterrupt:
+        ui.note(f"{run.id} goes on without this command. {_come_back(run)}")
+        raise
+    run, state = remote.refresh(aws, run)
+    if state.status == "failed":
+        words = error.get("message") or state.detail
+        raise DogbreedError(
+            f"training failed: {words}", error.get("hint") or f"its log: dogbreed logs {run.id}; {_go_on(run)}"
+        )
+    return run, state
+
+
+def bring_home(aws: Aws, run: RemoteRun, state: State) -> None:
+    """Pull a run that has ended, and answer as a local training does; exit 130 where it was stopped."""
+    from dogbreed.cloud import remote
+    from dogbreed.errors import EXIT_INTERRUPTED
+    from dogbreed.run import RUNS, Run
+
+    say_cost(run, state)
+    if state.status != "finished":
+        ui.note(f"{run.id} was stopped ({state.detail}), with a checkpoint if training had begun; {_go_on(run)}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    words = {
+        "fetch": "fetching what was trained",
+        "export": "exporting to ONNX",
+        "parity": "comparing the export with the model",
+    }
+    event = remote.pull(aws, run, lambda stage: ui.note(words[stage]))
+    answer(Run.open(RUNS / run.id), event, named=False)
+
+
+def say_cost(run: RemoteRun, state: State) -> None:
+    """What the run has cost so far, or that no price is known."""
+    several = f" in {len(run.attempts)} attempts" if len(run.attempts) > 1 else ""
+    minutes = sum(attempt.seconds for attempt in run.attempts) / 60
+    paid = f"{minutes:.1f} min of {run.instances} {run.instance_type} paid{several}"
+    date = f" (price table of {run.price_date})" if state.usd is not None else ""
+    ui.note(f"{paid}: {dollars(state.usd)}{date}")
+
+
+def say_launched(run: RemoteRun) -> None:
+    """The answer of --detach."""
+    if ui.json:
+        ui.answer({"run": run.id, "state": "launching", **run.to_json()})
+    else:
+        ui.line(run.id)
+    ui.note(_come_back(run))
+
+
+def _say_state(state: State, told: str) -> str:
+    words = f"{state.status} ({state.detail})" if state.detail else state.status
+    if words != told and state.status not in ("running", "finished"):
+        ui.note(words)
+    return words
+
+
+def _come_back(run: RemoteRun) -> str:
+    return (
+        f"follow it: dogbreed logs {run.id} --follow; end it: dogbreed stop {run.id}; fetch it: dogbreed pull {run.id}"
+    )
+
+
+def _go_on(run: RemoteRun) -> str:
+    return f"go on with: dogbreed train-{run.backend} --resume {run.id}"
