@@ -29,7 +29,7 @@ def main() -> None:
     texts = {name: json.dumps(documents[name], separators=(",", ":")) for name in sorted(documents)}
     data = json.dumps({"date": date, "policies": texts}, separators=(",", ":")).encode()
     TARGET.write_bytes(gzip.compress(data, 9, mtime=0))
-    print(f"{TARGET.name}: {len(texts)} policies, {date}, {TARGET.stat().st_size} bytes")
+    print(f"{TARGET.name}: {len(texts)} policies, {date}, {TARGET.stat().st_size} bytes")  # noqa: T201
 
 
 if __name__ == "__main__":
