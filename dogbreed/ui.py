@@ -122,6 +122,15 @@ class Ui:
         _write(sys.stderr, f"{question} [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
+    def confirm_name(self, deed: str, name: str, *, yes: bool) -> bool:
+        """Ask that `name` be typed, for what cannot be undone; without a terminal a UsageError names --yes instead."""
+        if yes:
+            return True
+        if not _is_terminal(sys.stdin) or os.environ.get("CI"):
+            raise UsageError("this needs a yes, and there is no terminal to ask on", "add --yes")
+        _write(sys.stderr, f"to {deed}, type {name}: ", end="")
+        return sys.stdin.readline().strip() == name
+
     @contextmanager
     def progress(self, label: str, total: int | None, unit: str = "", *, when: bool = True) -> Iterator[Advance]:
         """A bar with rate and time left in a terminal, else a line each 30 s; nothing unless `when`."""

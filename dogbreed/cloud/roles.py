@@ -41,7 +41,7 @@ class Role(Resource):
 
     def __init__(self, aws: Aws, kind: str, *, image: str = "") -> None:
         self.aws = aws
-        self._of = kind
+        self.of = kind
         self._scope = Scope.of(aws, image=image)
         self.name = self._scope.role_name(kind)
         self.arn = self._scope.role_arn(kind)
@@ -49,11 +49,11 @@ class Role(Resource):
     def wanted(self) -> Mapping[str, Any]:
         """Trust, the one policy, no other, the boundary and tags."""
         return {
-            "trust": trust(self._scope, self._of),
-            "policy": KINDS[self._of].policy(self._scope),
+            "trust": trust(self._scope, self.of),
+            "policy": KINDS[self.of].policy(self._scope),
             "other policies": [],
             "boundary": self.aws.settings.permissions_boundary,
-            "tags": self.aws.tags(self._of),
+            "tags": self.aws.tags(self.of),
         }
 
     def find(self) -> Found | None:
@@ -75,7 +75,7 @@ class Role(Resource):
             "policy": policy,
             "other policies": sorted([*(set(inline) - {_POLICY}), *(one["PolicyArn"] for one in attached)]),
             "boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
-            "tags": self.aws.seen(tags, self._of),
+            "tags": self.aws.seen(tags, self.of),
         }
         return Found(role["Arn"], content, ours=self.aws.is_ours(tags), created=role.get("CreateDate"))
 
@@ -86,9 +86,9 @@ class Role(Resource):
             self._iam.create_role(
                 RoleName=self.name,
                 AssumeRolePolicyDocument=json.dumps(self.wanted()["trust"]),
-                Description=f"dogbreed: {self._of} of project {self.aws.settings.project}",
+                Description=f"dogbreed: {self.of} of project {self.aws.settings.project}",
                 MaxSessionDuration=_SESSION_S,
-                Tags=pairs(self.aws.tags(self._of)),
+                Tags=pairs(self.aws.tags(self.of)),
                 **bound,
             )
         self._put_policy()

@@ -1,0 +1,153 @@
+"""Everything of this project in the account: what is there, what it costs, and whether anything was left behind.
+
+The resources follow from the settings, so nothing has to be remembered; what runs is looked up, and tags are a second
+opinion: whatever bears the project's tag and is none of these is named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dogbreed.cloud import running
+from dogbreed.cloud.bucket import KEEPS, Bucket
+from dogbreed.cloud.network import GROUP, SecurityGroup
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS
+from dogbreed.cloud.roles import InstanceProfile, Role
+from dogbreed.cloud.session import PROJECT_TAG, Aws
+from dogbreed.plan import Found, Plan, Resource, Step
+
+# Each has `resources(aws) -> list[Resource]`: what it can have made, in the order in which it is made.
+MODULES = ("training_sagemaker", "training_ec2")
+_AT_ONCE = 8
+_CENT = Decimal("0.0001")
+_LOOK_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One resource as it was found. `hourly` and `usd` (so far) in US dollars, None where not known."""
+
+    resource: Resource
+    found: Found
+    hourly: Decimal | None
+    usd: Decimal | None
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since it was made; None where AWS does not say."""
+        created = self.found.created
+        return None if created is None else (datetime.now(UTC) - created).total_seconds()
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        age = self.age_s
+        return {
+            "kind": self.resource.kind,
+            "name": self.resource.name,
+            "id": self.found.id,
+            "state": self.found.state,
+            "ours": self.found.ours,
+            "kept": self.resource.keep,
+            "age_seconds": None if age is None else round(age),
+            "usd_per_hour": None if self.hourly is None else str(self.hourly),
+            "usd": None if self.usd is None else str(self.usd),
+            "error": self.found.error,
+            "details": {key: value for key, value in self.found.content.items() if isinstance(value, str | int | bool)},
+        }
+
+
+def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
+    """Everything that the project can have, in the order in which it is made; `data`: the bucket goes as well."""
+    roles = [Role(aws, kind) for kind in KINDS]
+    profile = next(role for role in roles if role.of == EC2_TRAINING)
+    found: list[Resource] = [Bucket(aws, keep="" if data else KEEPS), *roles, InstanceProfile(aws, profile)]
+    found += [SecurityGroup(aws, vpc) for vpc in _vpcs(aws)]
+    for name in MODULES:
+        # A way of training may be absent from a build.
+        if find_spec(f"dogbreed.cloud.{name}"):
+            listing = getattr(import_module(f"dogbreed.cloud.{name}"), "resources", None)
+            found += listing(aws) if listing else []
+    # What runs is looked up here for all of them, machine by machine.
+    found = [one for one in found if one.kind not in running.GROUPED]
+    return list({(one.kind, one.name): one for one in [*found, *running.everything(aws)]}.values())
+
+
+def look(wanted: Sequence[Resource]) -> list[Row]:
+    """Those that are there, in order."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = list(pool.map(lambda resource: resource.find(), wanted))
+    rows = []
+    for resource, one in zip(wanted, found, strict=True):
+        if one is not None:
+            hourly = resource.hourly()
+            rows.append(Row(resource, one, hourly, _so_far(one, hourly)))
+    return rows
+
+
+def tagged(aws: Aws) -> list[str] | None:
+    """The ARNs of all that bears the project's tag here, sorted; None where that may not be looked up.
+
+    The tags of what was deleted stay listed for a while, so a name here is a hint, not proof.
+    """
+    wanted = [{"Key": PROJECT_TAG, "Values": [aws.settings.project]}]
+    try:
+        pages = aws.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=wanted)
+        return sorted(one["ResourceARN"] for page in pages for one in page["ResourceTagMappingList"])
+    except (ClientError, BotoCoreError):
+        return None
+
+
+def unaccounted(arns: Sequence[str] | None, rows: Sequence[Row]) -> list[str]:
+    """ARNs that none of the rows is; parts of machines and past jobs are accounted for by what they are."""
+    ids = {row.found.id.rsplit("/", 1)[-1].rsplit(":", 1)[-1] for row in rows}
+    return [arn for arn in arns or () if arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1] not in ids]
+
+
+def carry_out(plan: Plan, *, wait_s: float) -> Iterator[Step]:
+    """Apply a teardown, yielding each step before it is done, and waiting up to `wait_s` until each has gone.
+
+    A run is given time for its checkpoint before its machines go, and a group cannot go before the machines in it.
+    What does not go in time is passed over; a look afterwards finds it.
+    """
+    before: Step | None = None
+    for step in plan.apply():
+        _await_gone(before, wait_s)
+        yield step
+        before = step
+    _await_gone(before, wait_s)
+
+
+def _await_gone(step: Step | None, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while step is not None and step.resource.find() is not None and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _so_far(found: Found, hourly: Decimal | None) -> Decimal | None:
+    """What it has cost: as the ledger knows, else by its age; 0 for what costs by use only."""
+    if "usd" in found.content:
+        known: Decimal | None = found.content["usd"]
+        return known
+    if hourly is None or not hourly:
+        return hourly
+    if found.created is None:
+        return None
+    seconds = (datetime.now(UTC) - found.created).total_seconds()
+    return (hourly * Decimal(seconds) / 3600).quantize(_CENT)
+
+
+def _vpcs(aws: Aws) -> list[str]:
+    """The VPCs that hold a group of this project."""
+    filters = [{"Name": "group-name", "Values": [aws.name(GROUP)]}]
+    pages = aws.client("ec2").get_paginator("describe_security_groups").paginate(Filters=filters)
+    return [group["VpcId"] for page in pages for group in page["SecurityGroups"]]
