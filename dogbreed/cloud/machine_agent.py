@@ -50,6 +50,8 @@ class Orders:
     limit_s: float
     wait_s: float
     log_group: str
+    # The attempt of the run as its launcher counts, which may span several of the machines'.
+    launch: str = ""
     restarts: int = 0
     # AWS asks to look for a notice every 5 s; it comes 2 minutes ahead.
     look_s: float = 5.0
@@ -84,9 +86,9 @@ class Peers:
         """The number of the newest attempt that a machine is in."""
         return max((int(path.parent.name) for path in self.folder.glob("*/node-*.json")), default=0)
 
-    def reason(self, attempt: int, own: int) -> Outcome | None:
+    def reason(self, attempt: int, own: int, launch: str) -> Outcome | None:
         """Why the others of an attempt stop, if one does; a person's `stop` counts as one."""
-        if (self.folder / STOP).exists():
+        if _read(self.folder / STOP).get("launch") == launch:
             return Outcome("stopped", "it was asked to stop")
         said = {told["state"]: told for rank, told in self.of(attempt).items() if rank != own}
         for state in REASONS:
@@ -251,7 +253,7 @@ class Agent:
             return Outcome("interrupted", f"AWS takes machine {self._rank} back at {self._taken}")
         if now - self._began > self._limit_s:
             return Outcome("limit", "the time limit or the budget is reached")
-        said = self._peers.reason(self._attempt, self._rank)
+        said = self._peers.reason(self._attempt, self._rank, self._orders.launch)
         return None if said is None or (waiting and said.state in ("interrupted", "broken")) else said
 
     # ---- talking with the others

@@ -95,9 +95,9 @@ def is_agent(process: Path, home: Path) -> bool:
 
 
 def test_a_person_stops_them(bench: Bench) -> None:
-    machines = bench.start([0, 1])
+    machines = bench.start([0, 1], launch="1")
     bench.until(lambda: len(bench.steps()) >= 3)
-    (bench.run / "machines" / "stop.json").write_text("{}")
+    (bench.run / "machines" / "stop.json").write_text('{"launch": "1"}')
     for machine in machines:
         machine.wait()
     assert {bench.told(rank)["state"] for rank in (0, 1)} == {"stopped"}

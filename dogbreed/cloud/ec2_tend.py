@@ -1,0 +1,84 @@
+"""What a launcher does for a run that it follows: it shows that it is there, and replaces machines that are taken away.
+
+Spot machines that get a notice write a checkpoint with the others and end; the others wait for a replacement, but only
+as long as somebody follows. It comes into their zone, else all of them move to where there is room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from dogbreed.cloud import ec2_fleet
+from dogbreed.cloud.ec2_fleet import NoCapacityError
+from dogbreed.cloud.ec2_start import Starter
+from dogbreed.cloud.ec2_watch import Launch, Seen, look
+from dogbreed.cloud.machine_agent import FOLLOWER, FOLLOWER_S, MACHINES
+from dogbreed.cloud.remote import RemoteRun
+from dogbreed.cloud.session import Aws
+from dogbreed.cloud.storage import Store
+
+_SIGN_EVERY_S = FOLLOWER_S / 3
+# After no room anywhere, before it is tried again.
+_AGAIN_S = 60.0
+_ENDING_S = 120.0
+
+
+class Tender:
+    """Looks after one run; `tend` is called every few seconds."""
+
+    def __init__(self, aws: Aws, run: RemoteRun, tell: Callable[[str], None]) -> None:
+        self._aws, self._run, self._tell = aws, run, tell
+        self._store = Store(aws, run.bucket)
+        self._starter = Starter(aws, run, tell)
+        self._signed = self._next = float("-inf")
+
+    def tend(self) -> Seen:
+        """Leave the sign, and start what is missing; what was seen."""
+        now = time.monotonic()
+        if now - self._signed > _SIGN_EVERY_S:
+            self._signed = now
+            self._store.put_json(f"{self._run.prefix}{MACHINES}/{FOLLOWER}", {"beat": time.time()})
+        seen = look(self._aws, self._store, self._run)
+        gone = missing(seen)
+        if gone and now > self._next:
+            try:
+                self._replace(seen, gone)
+            except NoCapacityError as error:
+                self._next = now + _AGAIN_S
+                self._tell(f"{error.message}; trying again in {_AGAIN_S:.0f} s")
+        return seen
+
+    def _replace(self, seen: Seen, gone: list[int]) -> None:
+        last = seen.launches[max(seen.launches)]
+        self._tell(f"machine(s) {', '.join(map(str, gone))} of {self._run.instances} were taken away: starting others")
+        if len(gone) < self._run.instances:
+            try:
+                self._starter.some(seen.newest + 1, gone, last)
+                return
+            except NoCapacityError:
+                self._tell("no room beside the others: all machines move")
+        self._move(seen, last)
+
+    def _move(self, seen: Seen, last: Launch) -> None:
+        """All end (their checkpoint is kept), then all start where there is room."""
+        ec2_fleet.terminate(self._aws, [machine.id for machine in seen.alive])
+        deadline = time.monotonic() + _ENDING_S
+        while ec2_fleet.machines(self._aws, self._run.id) and time.monotonic() < deadline:
+            time.sleep(1)
+        self._starter.all(seen.newest + 1, last.until)
+
+
+def missing(seen: Seen) -> list[int]:
+    """The ranks that want a machine: theirs was taken or is gone, and the run is neither at its end nor ending."""
+    said = seen.said.get(seen.newest, {})
+    states = {str(told["state"]) for told in said.values()}
+    if not seen.launches or seen.stop or states & {"done", "failed", "stopped", "limit"}:
+        return []
+    if time.time() > seen.launches[max(seen.launches)].until:
+        return []
+    running = {machine.id for machine in seen.alive}
+    ended = {str(told["instance"]) for told in said.values() if told.get("ended")}
+    gone = [rank for rank, machine in seen.ranks().items() if machine not in running or machine in ended]
+    # Survivors end by themselves where they were not followed; then a person decides to go on.
+    return sorted(gone)
