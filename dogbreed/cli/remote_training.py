@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,10 +15,12 @@ from dogbreed.cli.training import View, answer
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
+    from dogbreed.capacity.choose import Choice, Job, Option
     from dogbreed.cloud.remote import RemoteRun, State
     from dogbreed.cloud.session import Aws
     from dogbreed.config import Settings
     from dogbreed.data.photoset import PhotoSet
+    from dogbreed.ui import Advance
 
 _LOOK_EVERY_S = 5.0
 
@@ -98,6 +100,61 @@ def check_workers(settings: Settings, photos: PhotoSet, machines: int, gpus: int
     from dogbreed.cli.training import check
 
     check(settings, photos, machines * max(1, gpus))
+
+
+class Upload:
+    """Shows bytes sent of bytes in all: a bar that appears with the first."""
+
+    def __init__(self) -> None:
+        from contextlib import ExitStack
+
+        self._stack, self._seen = ExitStack(), 0
+        self._advance: Advance | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take what `payload.Photos` reports."""
+        if self._advance is None:
+            self._advance = self._stack.enter_context(ui.progress("uploading photos", total, "bytes"))
+        self._advance(done - self._seen)
+        self._seen = done
+        if done >= total:
+            self._stack.close()
+
+
+def estimated_job(settings: Settings, photos: PhotoSet, size: int) -> Job:
+    """What is to be trained, as `dogbreed.capacity.choose` reckons with it; `size` in bytes."""
+    from dogbreed.capacity.choose import Job
+
+    train, count = settings.train, len(photos.split("train"))
+    batch = min(train.batch_size, count)
+    return Job(count, len(photos.photos), size, train.epochs, batch, train.method, train.backbone)
+
+
+def say_estimate(job: Job, instance_type: str, count: int, region: str, use: Literal["training", "ec2"]) -> None:
+    """What so many machines of a type will take, and whether fewer would do; nothing for an unknown type."""
+    from dogbreed.capacity import choose
+    from dogbreed.pricing import Prices
+
+    prices = Prices.load()
+    instance = prices.instance(instance_type)
+    if instance is None:
+        ui.note(f"{instance_type} is not in the table of known machines: its time and cost are not estimated")
+        return
+    option = choose.estimate(job, instance, count, prices, region, use=use)
+    ui.note(f"all {job.epochs} epochs: {option.words()}")
+    less = [choose.estimate(job, instance, number, prices, region, use=use) for number in range(1, count)]
+    if words := choose.fewer(option, less):
+        ui.note(f"  {words}")
+
+
+def say_choice(choice: Choice, chosen: Option) -> None:
+    """The best three, which one is taken, and what is to be said about it."""
+    for option in choice.best:
+        ui.note(f"{'*' if option == chosen else ' '} {option.words()}")
+    if chosen not in choice.best:
+        ui.note(f"* {chosen.words()}")
+    for words in choice.advice:
+        ui.note(f"  {words}")
 
 
 # -- a run that was launched

@@ -1,16 +1,19 @@
-"""`dogbreed runs`: the runs of this folder and what each has reached."""
+"""`dogbreed runs`: the runs of this folder and of the account's bucket, and what each has reached."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dogbreed.cli.options import Json, NoColor, Quiet, Verbose
+from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
+    from dogbreed.cloud.remote import RemoteRun
     from dogbreed.run import Run
 
 Folder = Annotated[
@@ -25,12 +28,14 @@ def add(app: typer.Typer) -> None:
 
 def runs(
     folder: Folder = None,
+    local: Annotated[bool, typer.Option("--local", help="Only this folder; ask no account.")] = False,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """List the runs here, oldest first, with what each has reached.
+    """List the runs here and in the account, oldest first, with what each has reached and cost.
 
     Example: dogbreed runs
     """
@@ -41,12 +46,14 @@ def runs(
     if folder and not root.is_dir():
         raise UsageError(f"there is no folder {root}", "runs are made by: dogbreed train")
     found = [look(path) for path in sorted(root.iterdir()) if _is_run(path)] if root.is_dir() else []
+    if not (folder or local):
+        found = _with_remote(found, region)
     found.sort(key=lambda one: (one["when"], one["run"]))
     if json:
         ui.answer(found)
         return
-    columns = ("run", "when", "state", "top-1", "breeds", "backbone", "method")
-    ui.table(columns, [_row(one) for one in found], numbers=("top-1", "breeds"))
+    columns = ("run", "when", "state", "top-1", "breeds", "backbone", "method", "where", "cost")
+    ui.table(columns, [_row(one) for one in found], numbers=("top-1", "breeds", "cost"))
     for one in found:
         if one["hint"]:
             ui.note(f"{one['run']} is {one['state']}: {one['hint']}")
@@ -54,13 +61,74 @@ def runs(
         ui.note(f"no runs in {root}. next: dogbreed train --instances 2")
 
 
+def _with_remote(found: list[dict[str, Any]], region: str | None) -> list[dict[str, Any]]:
+    """The runs, with those of the account; without an account those here, which is said."""
+    from dogbreed.config import load
+    from dogbreed.errors import DogbreedError
+
+    settings = load({"aws.region": region}).aws
+    if not (settings.profile or _may_have_account()):
+        ui.note("runs of an AWS account are not listed: no credentials are set")
+        return found
+    from dogbreed.cloud import errors, remote
+    from dogbreed.cloud.session import Aws
+    from dogbreed.cloud.storage import Store
+
+    try:
+        aws = Aws(settings)
+        known = [remote.refresh(aws, run) for run in remote.listed(Store(aws))]
+    # Whatever the account answers, the runs here are listed.
+    except Exception as error:
+        told = error if isinstance(error, DogbreedError) else errors.translate(error)
+        if told is None:
+            raise
+        ui.note(f"runs of the AWS account are not listed: {told.message}")
+        return found
+    here = {Path(one["run"]).name: one for one in found}
+    for run, state in known:
+        one = here.setdefault(run.id, _nothing_known(run.id) | {"when": run.created, "state": ""})
+        one |= _remote(run) | ({} if one["state"] == "finished" else _state(run, state.status, state.detail))
+    return list(here.values())
+
+
+def _may_have_account() -> bool:
+    """Whether there are any credentials to try; without one the SDK would look for those of an EC2 machine."""
+    import os
+
+    container = [f"AWS_CONTAINER_CREDENTIALS_{kind}_URI" for kind in ("FULL", "RELATIVE")]
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", *container)
+    files = (
+        os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"),
+    )
+    return any(os.environ.get(name) for name in names) or any(Path(file).expanduser().is_file() for file in files)
+
+
+def _remote(run: RemoteRun) -> dict[str, Any]:
+    return {"where": run.backend, "usd": None if run.spent is None else str(run.spent)}
+
+
+def _state(run: RemoteRun, status: str, detail: str) -> dict[str, Any]:
+    """How a run that is not here yet is doing, and the next command."""
+    ended = {"finished": f"dogbreed pull {run.id}"}
+    ended |= dict.fromkeys(("failed", "stopped"), f"{detail}; go on: dogbreed train-{run.backend} --resume {run.id}")
+    state = "finished there" if status == "finished" else status
+    return {"state": state, "hint": ended.get(status, f"dogbreed logs {run.id} --follow")}
+
+
+def _nothing_known(name: str) -> dict[str, Any]:
+    known: dict[str, Any] = {"run": name, "when": "", "state": "finished", "hint": "", "where": "here", "usd": None}
+    return known | dict.fromkeys(("top1", "top1_interval", "breeds", "backbone", "method", "drawn", "world_size"))
+
+
 def look(path: Path) -> dict[str, Any]:
     """What is known about the run in `path`, whatever became of it."""
     from dogbreed.errors import DogbreedError
     from dogbreed.run import MODEL, Run
 
-    known: dict[str, Any] = {"run": str(path), "when": _time(path), "state": "finished", "hint": ""}
-    known |= dict.fromkeys(("top1", "top1_interval", "breeds", "backbone", "method", "drawn", "world_size"))
+    known = _nothing_known(str(path)) | {"when": _time(path)} | _elsewhere(path)
+    if not (path / MODEL).exists() and known["where"] != "here":
+        return known | _job(path) | {"hint": known["hint"]}
     if not (path / MODEL).exists():
         # Resuming needs the job; where there is no checkpoint yet, it begins at the first step.
         return known | {"state": "unfinished", "hint": f"go on with: dogbreed train --resume {path}"} | _job(path)
@@ -69,6 +137,22 @@ def look(path: Path) -> dict[str, Any]:
     except (DogbreedError, KeyError, TypeError, ValueError) as error:
         words = error.message if isinstance(error, DogbreedError) else f"{MODEL} lacks {error}"
         return known | {"state": "damaged", "hint": words}
+
+
+def _elsewhere(path: Path) -> dict[str, Any]:
+    """What remote.json says of a run that trains elsewhere, as it was last seen; nothing for others."""
+    if not (path / "remote.json").is_file():
+        return {}
+    from dogbreed.cloud.remote import read
+    from dogbreed.errors import DogbreedError
+
+    try:
+        run = read(path)
+    except DogbreedError as error:
+        return {"state": "damaged", "hint": error.message}
+    last = run.last
+    known = _remote(run) | {"when": run.created}
+    return known if (path / "model.json").exists() else known | _state(run, last.status if last else "launching", "")
 
 
 def _is_run(path: Path) -> bool:
@@ -119,4 +203,6 @@ def _row(one: dict[str, Any]) -> list[str]:
     top1 = "" if one["top1"] is None else f"{one['top1']:.1%}"
     breeds = "" if one["breeds"] is None else f"{one['breeds']}{' drawn' if one['drawn'] else ''}"
     when = one["when"].replace("T", " ").removesuffix("Z")[:16]
-    return [one["run"], when, one["state"], top1, breeds, one["backbone"] or "", one["method"] or ""]
+    cost = "" if one["usd"] is None else dollars(Decimal(one["usd"]))
+    about = (one["backbone"] or "", one["method"] or "", one["where"], cost)
+    return [one["run"], when, one["state"], top1, breeds, *about]

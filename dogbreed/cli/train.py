@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
 from dogbreed.cli.training import STOPPING, View, answer, check, read_photos
 from dogbreed.ui import ui
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from dogbreed.config import Settings
     from dogbreed.data.photoset import PhotoSet
     from dogbreed.run import Run
+
+
+Where = Literal["here", "sagemaker", "ec2"]
 
 
 def add(app: typer.Typer) -> None:
@@ -38,6 +42,8 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of training.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run; default: runs/<date>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this unfinished run.")] = None,
+    on: Annotated[Where, typer.Option(help="train-sagemaker and train-ec2 have more options.")] = "here",
+    yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
@@ -46,7 +52,7 @@ def train(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Train a classifier on this machine; N workers share the work of one and reach the same weights.
+    """Train a classifier, here or --on machines of AWS; N workers share the work of one and reach the same weights.
 
     Examples: dogbreed train photos --instances 2; dogbreed train photos --config finetune
     """
@@ -70,6 +76,13 @@ def train(
         "train.seed": seed,
     }
     settings = settings_module.load(flags, config=config, use_file=not no_config)
+    if on != "here":
+        if resume or out:
+            raise UsageError(f"--resume and --out are not for --on {on}", f"dogbreed train-{on} --resume RUN")
+        # Loaded here, since a training on this machine needs nothing of it.
+        elsewhere = import_module(f"dogbreed.cli.train_{on}")
+        elsewhere.launch(settings, yes=yes, dry_run=dry_run)
+        return
     if resume:
         run, settings = _reopen(resume, flags)
         if dry_run:
@@ -119,6 +132,8 @@ def _reopen(folder: Path, flags: dict[str, Any]) -> tuple[Run, Settings]:
         raise UsageError(f"{given[0]} cannot change when a run goes on", "only --instances may be given with --resume")
     if (folder / MODEL).exists():
         raise DogbreedError(f"{folder} is finished", f"dogbreed predict --run {folder} photo.jpg")
+    if (folder / "remote.json").exists():
+        raise UsageError(f"{folder} trains elsewhere", f"see: dogbreed logs {folder.name}")
     job = Job.read(folder)
     job.check_photos()
     train = {**job.all_settings["train"], "instances": flags["train.instances"] or job.settings.instances}

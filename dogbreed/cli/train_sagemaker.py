@@ -125,10 +125,13 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     from dogbreed.run import new_name
     from dogbreed.train import job
 
-    photos = read_photos(settings)
-    settings = _chosen(aws, settings, photos)
-    own, prices = settings.sagemaker, Prices.load()
+    store = Store(aws)
     _check_type(aws, settings)
+    photos = read_photos(settings)
+    # The bar appears when photos are sent.
+    data = payload.Photos(store, photos, shared.Upload())
+    settings = _chosen(aws, settings, photos, data.size)
+    own, prices = settings.sagemaker, Prices.load()
     facts = prices.instance(own.instance_type)
     shared.check_workers(settings, photos, settings.train.instances, facts.gpus if facts else 0)
     shared.check_start(settings)
@@ -136,8 +139,6 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     figure = prices.hourly(own.instance_type, aws.region)
     price = figure.usd if figure else None
     packed = payload.pack(settings.train)
-    store = Store(aws)
-    data = payload.Photos(store, photos, None)
     mode = training.input_mode(own.input_mode, data.size)
     volume = training.volume_gb(own, data.size, mode.name)
     seconds = training.max_seconds(own, settings.train.instances, price, Decimal(0))
@@ -164,10 +165,11 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes))
     ui.note(f"{run.instances} x {own.instance_type}{' (spot)' if own.spot else ''}, image {image}")
     ui.note(
-        f"  {prices.words(own.instance_type, aws.region)}{_spot_words(settings)}; {prices.warning()}".rstrip("; ")
+        f"  at most {seconds / 3600:.2f} h at {prices.words(own.instance_type, aws.region)} each{_spot_words(own.spot)}"
     )
-    ui.note(f"  at most {seconds / 3600:.2f} h of training, {dollars(_decimal(run.ceiling_usd))} in all")
     ui.note(f"  photos: {data.size / 1e6:.1f} MB in {data.shards} shards, {mode.name}: {mode.why}")
+    if prices.warning():
+        ui.warn(prices.warning())
     resources = _resources(aws, settings, run, job.content(settings.to_json(), photos))
     return [resources[0], data, payload.Code(store, packed), *resources[1:]], run, settings.train.epochs
 
@@ -234,13 +236,37 @@ def _resources(aws: Aws, settings: Settings, run: RemoteRun, job: bytes) -> list
     return [*made, TrainingJob(aws, run, own, job=job, group=group, role=role, tell=tell)]
 
 
-def _chosen(aws: Aws, settings: Settings, photos: PhotoSet) -> Settings:
-    """The settings with a type in place of auto."""
+def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settings:
+    """The settings with a type (and number) of machines in place of auto; says what it will take and why."""
+    from dogbreed.capacity import choose
+    from dogbreed.cloud import quotas
     from dogbreed.errors import UsageError
+    from dogbreed.pricing import Prices
 
-    if settings.sagemaker.instance_type != "auto":
+    own, prices = settings.sagemaker, Prices.load()
+    job, given = shared.estimated_job(settings, photos, size), settings.train.instances
+    if own.instance_type != "auto":
+        shared.say_estimate(job, own.instance_type, given, aws.region, "training")
         return settings
-    raise UsageError("no instance type is set", "give --instance-type, such as ml.g5.xlarge")
+    known = set(quotas.training_types(aws))
+    counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
+    choice = choose.choose(
+        job,
+        prices,
+        aws.region,
+        counts=counts,
+        max_hours=own.max_hours,
+        allowed=lambda name, count: "" if name in known else "SageMaker trains on no such type",
+    )
+    for option in choice.options:
+        limit = quotas.sagemaker_limit(aws, option.instance, option.count, spot=own.spot)
+        if limit.enough is False:
+            ui.note(f"left out {option.count} x {option.instance}: {limit.words()}")
+            continue
+        shared.say_choice(choice, option)
+        chosen = replace(own, instance_type=option.instance)
+        return replace(settings, sagemaker=chosen, train=replace(settings.train, instances=option.count))
+    raise UsageError("no known type of machine suits this training", "give --instance-type, or more --max-hours")
 
 
 def _check_type(aws: Aws, settings: Settings) -> None:
@@ -249,9 +275,11 @@ def _check_type(aws: Aws, settings: Settings) -> None:
     from dogbreed.errors import UsageError
 
     own = settings.sagemaker
-    quotas.require_sagemaker_type(aws, own.instance_type)
     if own.spot and own.keep_alive_minutes:
         raise UsageError("spot machines cannot be kept for the next job", "set keep_alive_minutes = 0, or --no-spot")
+    if own.instance_type == "auto":
+        return
+    quotas.require_sagemaker_type(aws, own.instance_type)
     limit = quotas.sagemaker_limit(aws, own.instance_type, settings.train.instances, spot=own.spot)
     limit.require()
     if limit.enough is None:
@@ -268,10 +296,10 @@ def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _spot_words(settings: Settings) -> str:
+def _spot_words(spot: bool) -> str:
     from dogbreed.pricing import SPOT_STATED
 
-    return f", spot {SPOT_STATED}; the full price is counted" if settings.sagemaker.spot else ""
+    return f", spot {SPOT_STATED}; the full price is counted" if spot else ""
 
 
 def _described(plan: Plan, run: RemoteRun) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dogbreed.cli import train as command
+from dogbreed.cli import training as command
 from dogbreed.data.sample import draw_sample
 from dogbreed.run import MODEL, STARTER
 
@@ -159,7 +159,7 @@ def test_reading_photos_counts_each_of_them(tmp_path: Path, drawn: Path, monkeyp
         yield lambda step=1, words="": steps.append(step)
 
     monkeypatch.setattr(command.ui, "progress", progress)
-    photos = command._read(load({"data.path": str(drawn)}, use_file=False))
+    photos = command.read_photos(load({"data.path": str(drawn)}, use_file=False))
     assert sum(steps) == len(photos.photos) == 30
 
 
@@ -167,7 +167,7 @@ def test_reading_photos_counts_each_of_them(tmp_path: Path, drawn: Path, monkeyp
 
 
 def shown(capsys: pytest.CaptureFixture[str], *events: dict[str, Any]) -> str:
-    with command._View(3) as view:
+    with command.View(3) as view:
         for event in events:
             view.show(event)
     return capsys.readouterr().err
