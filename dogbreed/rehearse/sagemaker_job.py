@@ -119,7 +119,7 @@ class Job:
     @property
     def warm_pool(self) -> dict[str, Any] | None:
         """What became of the instances that were to be kept, None where none were."""
-        if not self.keep_alive_s and not self.reused_by:
+        if "KeepAlivePeriodInSeconds" not in self.resources:
             return None
         kept = (self.ended or now()) + timedelta(seconds=self.keep_alive_s)
         if not self.over:

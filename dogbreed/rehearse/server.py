@@ -61,7 +61,7 @@ class App:
         response = self._answer(call, environ, platform=platform)
         record.status = response.status_code
         if response.status_code >= 400:
-            record.error = response.headers.get("x-rehearse-error", "")
+            record.error = wire.error_code(response)
         return response(environ, start)
 
     def _answer(self, call: Call, environ: dict[str, Any], *, platform: bool) -> Response:
@@ -72,10 +72,10 @@ class App:
             if answers(result := self.cloud.answer(call)):
                 return wire.write(call, result)
         except AwsError as error:
-            return _refusal(call, error)
+            return wire.write(call, error)
         except Exception as error:
             logging.exception("%s %s", call.service, call.operation)
-            return _refusal(call, AwsError("InternalFailure", f"the stand-in failed: {error!r}", 500))
+            return wire.write(call, AwsError("InternalFailure", f"the stand-in failed: {error!r}", 500))
         response = self._ask_moto(environ)
         afters = self.cloud.afters.get((call.service, call.operation), ())
         if afters and response.status_code < 300:
@@ -85,18 +85,12 @@ class App:
                     if (changed := function(call, answer)) is not None:
                         answer, response = changed, wire.write(call, changed)
             except AwsError as error:
-                return _refusal(call, error)
+                return wire.write(call, error)
         return response
 
     def _ask_moto(self, environ: dict[str, Any]) -> Response:
         environ.pop("werkzeug.request", None)
         return Response.from_app(self._moto, environ, buffered=False)
-
-
-def _refusal(call: Call, error: AwsError) -> Response:
-    response = wire.write(call, error)
-    response.headers["x-rehearse-error"] = error.code
-    return response
 
 
 class _LocalHandler(MotoRequestHandler):

@@ -59,7 +59,7 @@ class Server:
             "AWS_REGION": self.region,
         }
 
-    def ask(self, name: str, **told: Any) -> Any:
+    def ask(self, name: str, /, **told: Any) -> Any:
         """Ask the running stand-in; see control.py. Raises DogbreedError where it refuses or is gone."""
         body = json.dumps(told).encode()
         request = urllib.request.Request(f"{self.url}/_rehearse/{name}", body, {"Content-Type": "application/json"})
@@ -199,7 +199,8 @@ def _age(pid: int) -> str:
     """When a process began, to tell it from a later one with its number; empty where there is none."""
     try:
         if sys.platform == "linux":
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return "" if state == "Z" else rest[18]  # Z: it has ended, and nobody has asked how
         shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return shown.stdout.strip()
     except OSError:

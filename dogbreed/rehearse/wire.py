@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ _SIGNED_AS = {
     "email": ("ses", "sesv2"),
     "eventbridge": ("events",),
 }
+_CODE = re.compile(r'<Code>(\w[\w.]*)</Code>|"__type": ?"(?:[^"#]*#)?(\w+)"')
+_LOOKED_AT = 2000  # bytes of a refusal
 _UNSIGNED = {"AssumeRoleWithWebIdentity": "sts", "AssumeRoleWithSAML": "sts"}
 
 
@@ -104,11 +107,20 @@ def write(call: Call, result: dict[str, Any] | AwsError) -> Response:
 
 def understand(call: Call, response: Response) -> dict[str, Any]:
     """What moto answered, as boto3 would show it."""
-    told = {"body": response.get_data(), "headers": response.headers, "status_code": response.status_code}
+    told = {"body": response.get_data(), "headers": dict(response.headers), "status_code": response.status_code}
     parser = parsers.create_parser(call.protocol)
     answer: dict[str, Any] = parser.parse(told, call.model.output_shape)
     answer.pop("ResponseMetadata", None)
     return answer
+
+
+def error_code(response: Response) -> str:
+    """The code of a refusal, in whichever protocol it is; empty where it says none."""
+    if code := response.headers.get("x-amzn-errortype"):
+        return code.split(":", 1)[0].rsplit("#", 1)[-1]
+    body = response.get_data()[:_LOOKED_AT].decode("utf-8", "replace")
+    found = _CODE.search(body)
+    return next(filter(None, found.groups())) if found else ""
 
 
 def _credential(request: Request) -> tuple[str, str, str]:
