@@ -37,6 +37,7 @@ class Fault:
     share: float = 1.0
     count: int | None = None
     zone: str = "*"
+    market: str = "*"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,12 +74,15 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
-    def no_capacity(self, instance_type: str, zone: str = "*") -> bool:
-        """Whether no instance of this type is to be had (in `zone`), for the services that start machines."""
-        return any(
-            fnmatch.fnmatchcase(instance_type, fault.target) and (zone == "*" or fnmatch.fnmatchcase(zone, fault.zone))
-            for fault in self._struck("no-capacity", lambda fault: fnmatch.fnmatchcase(instance_type, fault.target))
-        )
+    def no_capacity(self, instance_type: str, zone: str = "*", market: str = "*") -> bool:
+        """Whether no instance of this type is to be had (in `zone`; as `spot` or `on-demand`)."""
+
+        def concerns(fault: Fault) -> bool:
+            where = zone == "*" or fnmatch.fnmatchcase(zone, fault.zone)
+            how = market == "*" or fnmatch.fnmatchcase(market, fault.market)
+            return where and how and fnmatch.fnmatchcase(instance_type, fault.target)
+
+        return bool(list(self._struck("no-capacity", concerns)))
 
     def strike(self, call: Call, *, platform: bool) -> None:
         """Raise the AwsError of a fault that hits this call; what the services do themselves can only be denied."""

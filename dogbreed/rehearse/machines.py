@@ -66,7 +66,7 @@ class Machine:
             environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = self.imds.url
         port = urlsplit(url).port or 80
         spec = Spec(
-            command=[self.disk.install(parts, self.disk.replaced("" if self.own_root else self.imds.url))],
+            command=[self.disk.install(parts, self.imds.url)],
             output=self.console,
             folder=Path(self.disk.place("/")),
             environment=environment,

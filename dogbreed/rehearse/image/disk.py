@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -73,18 +74,18 @@ class Disk:
         aws = f"{path}; from dogbreed.rehearse import aws_command; sys.exit(aws_command.main())"
         self._program(f"{_BIN}/aws", f'exec {python} -I -c {shlex.quote(aws)} "$@"')
 
-    def install(self, parts: list[Part], replaced: dict[str, str]) -> str:
-        """Write the scripts of user data and the program that runs them: its path, as the machine calls it."""
+    def install(self, parts: list[Part], metadata: str) -> str:
+        """Write the scripts of user data and the program that runs them: its path, as the machine calls it.
+
+        `metadata` is where the metadata service answers, for a machine without a network of its own.
+        """
         lines = ["echo \"Cloud-init v. 25.2 running 'modules:final' at $(date -R).\""]
         for number, part in enumerate(parts, 1):
             name = f"{_SCRIPTS}/part-{number:03d}"
             if part.refused:
                 lines.append(f"echo {shlex.quote(f'cloud-init: {part.refused}')}")
                 continue
-            text = part.text
-            for word, other in replaced.items():
-                text = text.replace(word.encode(), other.encode())
-            self.outside(name).write_bytes(text)
+            self.outside(name).write_bytes(part.text if self.own_root else self._adapted(part.text, metadata))
             self.outside(name).chmod(0o700)
             script = shlex.quote(self.place(name))
             failed = "cc_scripts_user.py[WARNING]: Failed to run module scripts-user (scripts in " + _SCRIPTS + ")"
@@ -112,9 +113,20 @@ class Disk:
                     files[f"{folder}/{name}"] = self.outside(f"{_BIN}/{name}")
         return files | {CONSOLE: console}
 
-    def replaced(self, metadata: str) -> dict[str, str]:
-        """Words of user data that mean something else where a machine has no root folder and network of its own."""
-        return {} if self.own_root else {_PYTORCH: self.place(_PYTORCH), "http://169.254.169.254": metadata}
+    def _adapted(self, text: bytes, metadata: str) -> bytes:
+        """User data for a machine that sees the files of this computer: what it must not or cannot use, replaced.
+
+        Above all /sbin/shutdown and its like, which would end this computer.
+        """
+        tools = "|".join((*_TOOLS, "aws"))
+        pattern = rf"(?<![\w./-])(?:/usr(?:/local)?)?/s?bin/({tools})\b|{_PYTORCH}\b|http://169\.254\.169\.254"
+
+        def other(found: re.Match[bytes]) -> bytes:
+            if tool := found.group(1):
+                return self.place(f"{_BIN}/{tool.decode()}").encode()
+            return (metadata if found.group().startswith(b"http") else self.place(_PYTORCH)).encode()
+
+        return re.sub(pattern.encode(), other, text)
 
     def _program(self, name: str, text: str) -> None:
         self.outside(name).write_text(f"#!/bin/sh\n{text}\n")
