@@ -126,7 +126,6 @@ async def _answer(request: Request, top_k: int | None) -> Response:
     state = _state(request)
     settings = state.settings
     try:
-        state.workers.check()
         limits = Limits(settings.max_mb * 2**20, settings.max_photos, settings.timeout_s)
         asked = await bodies.read(request, limits)
         job = Job(asked.photos, min(top_k or asked.top_k or settings.top_k, len(state.predictor.labels)))
@@ -184,7 +183,7 @@ async def _refuse_form(request: Request, error: Exception) -> Response:
 
 async def _refuse_bug(request: Request, error: Exception) -> Response:
     # `Observed` writes the traceback to the log; the caller gets none.
-    return _problem(request, Problem(500, "internal", "the service made a mistake", "it is in its log by request_id"))
+    return _problem(request, problems.bug())
 
 
 def _state(request: Request) -> State:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dogbreed.serve")
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_PREDICTING = ("/predict", "/invocations")
 # Asked every few seconds by machines.
 _QUIET = ("/ping", "/metrics")
 
@@ -62,7 +63,8 @@ class Observed:
         self._note(scope, status, time.perf_counter() - began, request_id, said)
 
     def _note(self, scope: Scope, status: int, took: float, request_id: str, said: dict[str, Any]) -> None:
-        route = str(getattr(scope.get("route"), "path", "other"))
+        known = scope["path"] if scope["path"] in _PREDICTING else "other"
+        route = str(getattr(scope.get("route"), "path", known))
         self.service.metrics.requests.labels(route, str(status)).inc()
         self.service.metrics.seconds.labels(route).observe(took)
         fields = {"request_id": request_id, "method": scope["method"], "route": route, "status": status}
@@ -70,9 +72,9 @@ class Observed:
         log.log(logging.DEBUG if route in _QUIET else logging.INFO, "request", extra={"fields": fields})
 
 
-async def _tell_of_a_bug(request_id: str, send: Send) -> None:
-    told = Problem(500, "internal", "the service made a mistake", "it is in its log by request_id")
+async def _send(told: Problem, request_id: str, send: Send) -> None:
     body = json.dumps(told.to_json(request_id)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **told.headers}
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": told.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

@@ -60,6 +60,11 @@ def busy() -> Problem:
     return Problem(503, "busy", words, "try again in a second", {"Retry-After": "1"})
 
 
+def bug() -> Problem:
+    """Our own mistake; what it was stands in the log alone."""
+    return Problem(500, "internal", "the service made a mistake", "its log has it by request_id")
+
+
 def of_status(status: int, detail: str = "") -> Problem:
     """A problem that the web framework found: an unknown path, a wrong method."""
     phrase = HTTPStatus(status).phrase

@@ -103,7 +103,8 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
 def _listen(host: str, port: int) -> socket.socket:
     try:
         kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(kind[0], socket.SOCK_STREAM)
+        # With its protocol named, since asyncio sends small answers at once (TCP_NODELAY) only where that says TCP.
+        listening = socket.socket(*kind[:3])
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(kind[4])
         return listening

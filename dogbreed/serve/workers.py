@@ -62,19 +62,22 @@ class Workers:
         """Photos that no thread has taken yet."""
         return len(self._queue)
 
-    def check(self, photos: int = 1) -> None:
-        """Busy if so many more photos would be refused; asked before a body is read, since a no should be cheap."""
-        calm = time.monotonic() - self._refused_at > _CALM_S
+    def is_full(self, photos: int = 1) -> bool:
+        """Whether so many more photos are refused now; asked before a body is read, since a no should be cheap."""
+        now = time.monotonic()
+        calm = now - self._refused_at > _CALM_S
         # An idle service takes a request of any size that the limits allow.
         limit = max(self.room, photos) if calm else max(1, self.threads // 2)
-        if self._queue and len(self._queue) + photos > limit:
-            self._refused_at = time.monotonic()
-            raise Busy
+        full = bool(self._queue) and len(self._queue) + photos > limit
+        if full:
+            self._refused_at = now
+        return full
 
     async def answer(self, job: Job, timeout_s: float) -> None:
         """Fill `job.answers`. Raises Busy at once, TimeoutError after `timeout_s`; then nothing more is done for it."""
         with self._changed:
-            self.check(len(job.photos))
+            if self.is_full(len(job.photos)):
+                raise Busy
             self._queue.extend((job, number) for number in range(len(job.photos)))
             self._changed.notify(len(job.photos))
         try:
