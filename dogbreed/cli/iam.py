@@ -2,8 +2,99 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.cloud.policies import Scope
+    from dogbreed.config import AwsSettings
+
+_ACCOUNT, _REGION = "<ACCOUNT>", "<REGION>"
 
 
 def add(app: typer.Typer) -> None:
     """Register the commands."""
+    group = typer.Typer(help="The policies that dogbreed needs, and no right more.", no_args_is_help=True)
+
+    @group.callback()
+    def _only() -> None:
+        """Keep `policy` a command of its own, which a group of one would not."""
+
+    group.command()(policy)
+    app.add_typer(group, name="iam", rich_help_panel="Guard", help="The policies that dogbreed needs, no right more.")
+
+
+def policy(
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="WHAT", help="train-sagemaker, train-ec2, deploy, invoke, destroy, audit, or role:KIND."
+        ),
+    ],
+    account: Annotated[str | None, typer.Option(help="Account number; default: that of the credentials.")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is asked of or made in AWS.
+
+    It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
+    <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
+
+    Example: dogbreed iam policy --for train-sagemaker > policy.json
+    """
+    from dogbreed import config as settings_module
+    from dogbreed.cloud import people, policies
+    from dogbreed.errors import UsageError
+
+    kinds = {f"role:{kind}": role.policy for kind, role in policies.KINDS.items()}
+    makers = {**people.POLICIES, **kinds}
+    if purpose not in makers:
+        raise UsageError(f"there is no policy for {purpose}", f"one of: {', '.join(makers)}")
+    settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
+    scope = _scope(settings.aws, account)
+    ui.answer(makers[purpose](scope))
+    if not json:
+        for said in people.notes(purpose, scope):
+            ui.note(said)
+        if _ACCOUNT in (scope.account, scope.region) or _REGION in scope.region:
+            ui.note(f"put your own for {_ACCOUNT} and {_REGION}, or give --account and --region")
+
+
+def _scope(settings: AwsSettings, account: str | None) -> Scope:
+    """Of the account that is told, else of the credentials, else placeholders."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from dogbreed.cloud.policies import Scope
+    from dogbreed.cloud.session import Aws, listed
+    from dogbreed.errors import UsageError
+
+    aws = Aws(settings)
+    if account is None:
+        try:
+            return Scope.of(aws)
+        except (BotoCoreError, ClientError, UsageError):
+            account = _ACCOUNT
+    elif not (account.isascii() and account.isdigit() and len(account) == 12):
+        raise UsageError(f"{account} is no account number", "it has twelve digits")
+    region = aws.configured_region or _REGION
+    key = settings.kms_key
+    return Scope(
+        account=account,
+        region=region,
+        project=settings.project,
+        bucket=settings.bucket or f"{settings.project}-{account}-{region}",
+        partition=aws.partition_of(region),
+        kms_key=key if not key or key.startswith("arn:") else f"arn:aws:kms:{region}:{account}:key/<KEY>",
+        subnets=tuple(listed(settings.subnets)),
+        security_groups=tuple(listed(settings.security_groups)),
+        boundary=settings.permissions_boundary,
+    )

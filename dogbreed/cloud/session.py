@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, UnknownRegionError
 
 from dogbreed import __version__
 from dogbreed.config import AwsSettings
@@ -34,10 +34,13 @@ class Aws:
     @cached_property
     def session(self) -> boto3.Session:
         """The SDK's session, with credentials; NoCredentialsError at once where there are none."""
-        made = boto3.Session(profile_name=self.settings.profile or None, region_name=self.settings.region or None)
-        if made.get_credentials() is None:
+        if self._made.get_credentials() is None:
             raise NoCredentialsError
-        return made
+        return self._made
+
+    @cached_property
+    def _made(self) -> boto3.Session:
+        return boto3.Session(profile_name=self.settings.profile or None, region_name=self.settings.region or None)
 
     @property
     def region(self) -> str:
@@ -55,7 +58,19 @@ class Aws:
     @cached_property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`: the second part of every ARN."""
-        return str(self.session.get_partition_for_region(self.region))
+        return self.partition_of(self.region)
+
+    @property
+    def configured_region(self) -> str:
+        """The region as far as it can be known without credentials; "" where none is set."""
+        return str(self._made.region_name or "")
+
+    def partition_of(self, region: str) -> str:
+        """The partition that a region is in; that of most regions for a name that AWS has not."""
+        try:
+            return str(self._made.get_partition_for_region(region))
+        except UnknownRegionError:
+            return "aws"
 
     @property
     def bucket(self) -> str:
