@@ -55,11 +55,16 @@ class Observed:
             await send(message)
 
         try:
-            await self.app(scope, receive, sending)
+            if scope["path"] in _PREDICTING and scope["method"] == "POST" and self.service.workers.is_full():
+                # Before anything is read or routed: what is refused must cost next to nothing.
+                await _send(problems.busy(), request_id, sending)
+            else:
+                await self.app(scope, receive, sending)
+        # Our bug: its traceback goes to the log.
         except Exception as error:
             log.error("bug", exc_info=error, extra={"fields": {"request_id": request_id}})
             if not status:
-                await _tell_of_a_bug(request_id, sending)
+                await _send(problems.bug(), request_id, sending)
         self._note(scope, status, time.perf_counter() - began, request_id, said)
 
     def _note(self, scope: Scope, status: int, took: float, request_id: str, said: dict[str, Any]) -> None:
