@@ -12,7 +12,11 @@ from dogbreed.audit.finding import CHECKS, BrokenInput, Check, Finding, Location
 from dogbreed.audit.model import HOLE, Corpus, Policy, Principal, Resource
 
 # Modules that register their rules and checks (dogbreed.audit.finding.check) when they are imported.
-RULE_MODULES: tuple[str, ...] = ("dogbreed.audit.validity.check", "dogbreed.audit.checks")
+RULE_MODULES: tuple[str, ...] = (
+    "dogbreed.audit.escalation.rules",
+    "dogbreed.audit.validity.check",
+    "dogbreed.audit.checks",
+)
 
 
 @dataclass(slots=True)

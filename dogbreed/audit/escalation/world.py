@@ -1,0 +1,199 @@
+"""The principals and workloads that are known, and which of them a pattern reaches.
+
+In a complete account (a dump) only what exists counts. Elsewhere a pattern may also name what is not shown: then it
+is open, and stands for something that exists, trusts whom it has to, and is more powerful.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+
+from dogbreed.audit import pattern
+from dogbreed.audit.answer import NO, YES, any_of
+from dogbreed.audit.conditions import all_hold
+from dogbreed.audit.escalation.actor import SELF, Actor
+from dogbreed.audit.escalation.ways import Way
+from dogbreed.audit.model import Corpus, Principal, Statement
+from dogbreed.audit.who import How, named, read
+
+# The services that run what a path takes over, by the service of its first action.
+_RUNNERS = {
+    "lambda": ("lambda.amazonaws.com", "edgelambda.amazonaws.com"),
+    "ec2": ("ec2.amazonaws.com",),
+    "ec2-instance-connect": ("ec2.amazonaws.com",),
+    "ssm": ("ec2.amazonaws.com", "ssm.amazonaws.com"),
+    "ecs": ("ecs-tasks.amazonaws.com",),
+    "batch": ("ecs-tasks.amazonaws.com", "batch.amazonaws.com"),
+    "apprunner": ("tasks.apprunner.amazonaws.com", "build.apprunner.amazonaws.com"),
+    "elasticmapreduce": ("ec2.amazonaws.com", "elasticmapreduce.amazonaws.com"),
+    "codedeploy": ("ec2.amazonaws.com", "codedeploy.amazonaws.com"),
+    "airflow": ("airflow.amazonaws.com", "airflow-env.amazonaws.com"),
+}
+
+
+class World:
+    """The principals of a corpus, by what they trust and are called."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.principals = [one for one in corpus.principals if one.arn]
+        self._by_arn = {one.arn: one for one in self.principals}
+        self._trusted: dict[tuple[str, tuple[str, ...]], list[Principal]] = {}
+        self._matched: dict[tuple[str, str], list[Principal]] = {}
+
+    @cached_property
+    def roles(self) -> list[Principal]:
+        """The roles that can be passed on or assumed by others than AWS itself."""
+        return [one for one in self.principals if one.kind == "role" and "/aws-service-role/" not in one.arn]
+
+    @cached_property
+    def _members(self) -> dict[str, list[Principal]]:
+        groups: dict[str, list[Principal]] = defaultdict(list)
+        for one in self.principals:
+            for group in one.groups:
+                groups[group.rsplit("/", maxsplit=1)[-1]].append(one)
+        return groups
+
+    def named(self, glob: str, kind: str) -> list[Principal]:
+        """The principals of a kind whose ARN a pattern matches."""
+        if (glob, kind) not in self._matched:
+            if not pattern.has_wildcard(glob):
+                found = [self._by_arn[glob]] if glob in self._by_arn and self._by_arn[glob].kind == kind else []
+            else:
+                among = self.roles if kind == "role" else [one for one in self.principals if one.kind == kind]
+                found = [one for one in among if pattern.arn_matches(glob, one.arn) is not NO]
+            self._matched[glob, kind] = found
+        return self._matched[glob, kind]
+
+    def is_open(self, glob: str, kind: str) -> bool:
+        """Whether a pattern may also name something that is not known."""
+        if self.corpus.complete:
+            return False
+        return pattern.has_wildcard(glob) or not self.named(glob, kind)
+
+    def passable(self, glob: str, services: tuple[str, ...]) -> list[Principal]:
+        """The roles that a pattern names and that trust one of the services."""
+        key = (glob, services)
+        if key not in self._trusted:
+            self._trusted[key] = [one for one in self.named(glob, "role") if trusts(one, services)]
+        return self._trusted[key]
+
+    def assumable(self, actor: Actor, glob: str) -> list[Principal]:
+        """The roles that a pattern names and that let this actor in, given that it may call sts:AssumeRole."""
+        return [one for one in self.named(glob, "role") if self._lets_in(one, actor)]
+
+    def _lets_in(self, role: Principal, actor: Actor) -> bool:
+        principal = actor.principal
+        if role.trust is None or (principal is not None and role.arn == principal.arn):
+            return False
+        # Of a policy alone: somebody of the account, so that the account itself has to be trusted.
+        who = read(principal.arn if principal is not None else f"arn:aws:iam::{role.account}:user/{SELF}")
+        facts = actor.facts()
+        answers = []
+        for statement in role.trust.statements:
+            if statement.allows and _speaks_of_assuming(statement):
+                speaks, _ = named(statement, who)
+                answers.append(min(speaks, all_hold(statement, facts)))
+        return any_of(answers) is not NO
+
+    def reached(self, actor: Actor, way: Way) -> list[Principal]:
+        """The known principals that a way leads to; the actor itself stands for rights that it gives itself."""
+        path, target, own = way.path, way.target, actor.principal
+        found: list[Principal] = []
+        match path.reach:
+            case "passed" | "used":
+                found = self.passable(target, path.passes)
+            case "role":
+                found = self.assumable(actor, target) if path.id == "sts-001" else self.named(target, "role")
+            case "user":
+                found = [one for one in self.named(target, "user") if one is not own]
+            case "group-join":
+                found = self._joined(target)
+            case "workload":
+                found = self._running(way)
+            case "role-grant" | "user-grant":
+                found = self._mine(self.named(target, path.reach.removesuffix("-grant")), actor)
+            case _:
+                found = [own] if own is not None and self._is_own(own, path.reach, target) else []
+        return found
+
+    def _is_own(self, own: Principal, reach: str, target: str) -> bool:
+        """Whether a pattern names something through which the actor changes its own rights."""
+        match reach:
+            case "group-grant":
+                return _is_member(own, target)
+            case "policy":
+                return any(policy.arn and pattern.arn_matches(target, policy.arn) is not NO for policy in own.policies)
+            case "user-boundary" | "role-boundary":
+                bounded = own.boundary is not None or bool(own.boundary_unresolved)
+                return bounded and pattern.arn_matches(target, own.arn) is not NO
+            case _:
+                return True
+
+    def _mine(self, targets: list[Principal], actor: Actor) -> list[Principal]:
+        """Of principals whose policies can be written: the actor itself, and those that it can become."""
+        own = actor.principal
+        facts = actor.facts()
+        found = []
+        for one in targets:
+            if one is own:
+                return [one]
+            if one.kind == "role":
+                may = next(iter(actor.rights.on("sts:assumerole", (one.arn,), facts)), None)
+                direct = one.trust is not None and own is not None and _names_directly(one, own)
+                if (may or direct) and self._lets_in(one, actor):
+                    found.append(one)
+            elif any(
+                next(iter(actor.rights.on(action, (one.arn,), facts)), None)
+                for action in ("iam:createaccesskey", "iam:createloginprofile", "iam:updateloginprofile")
+            ):
+                found.append(one)
+        return found
+
+    def _joined(self, glob: str) -> list[Principal]:
+        """The members of the groups that a pattern names: who joins has the rights of the group."""
+        names = {name for name in self._members if pattern.arn_overlaps(glob, f"arn:*:iam::*:group/*{name}") is not NO}
+        groups = [
+            one for one in self.principals if one.kind == "group" and pattern.arn_matches(glob, one.arn) is not NO
+        ]
+        return groups or [one for name in sorted(names) for one in self._members[name]]
+
+    def _running(self, way: Way) -> list[Principal]:
+        """The roles of the workloads that a way takes over: of those known, else of all that run there."""
+        shown = [one for one in self.corpus.resources if one.roles and one.arn]
+        matched = [one for one in shown if pattern.arn_matches(way.target, one.arn) is not NO]
+        if matched:
+            return [self._by_arn[arn] for one in matched for arn in one.roles if arn in self._by_arn]
+        prefix = way.path.needs[0][0].action.partition(":")[0]
+        return self.passable("*", _RUNNERS.get(prefix, (f"{prefix}.amazonaws.com",)))
+
+
+def trusts(role: Principal, services: Iterable[str]) -> bool:
+    """Whether a role's trust policy lets one of the services in."""
+    if role.trust is None:
+        return False
+    for statement in role.trust.statements:
+        if not statement.allows or not _speaks_of_assuming(statement):
+            continue
+        for kind, value in statement.principals or ():
+            if kind == "*" or (kind == "Service" and any(pattern.matches(one, value) is not NO for one in services)):
+                return True
+    return False
+
+
+def _speaks_of_assuming(statement: Statement) -> bool:
+    return any(pattern.matches(glob.lower(), "sts:assumerole") is not NO for glob in statement.actions or ())
+
+
+def _names_directly(role: Principal, own: Principal) -> bool:
+    who = read(own.arn)
+    statements = role.trust.statements if role.trust else ()
+    return any(one.allows and named(one, who)[0] is YES and named(one, who)[1] is not How.ACCOUNT for one in statements)
+
+
+def _is_member(own: Principal, glob: str) -> bool:
+    account = own.account
+    arns = [group if group.startswith("arn:") else f"arn:aws:iam::{account}:group/{group}" for group in own.groups]
+    return any(pattern.arn_matches(glob, arn) is not NO for arn in arns)

@@ -1,0 +1,154 @@
+"""What somebody can surely or possibly do with an action: the patterns of resources that remain after every limit.
+
+An Allow counts unless its conditions can never hold; a Deny takes away only what it surely denies; boundaries and SCPs
+narrow a pattern to what they allow too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from dogbreed.audit import pattern, tables
+from dogbreed.audit.answer import NO, YES, Answer
+from dogbreed.audit.conditions import Facts, all_hold, substitute
+from dogbreed.audit.model import HOLE, Policy, Principal, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Resources that match `resource`, granted by `statement`; `sure` is UNKNOWN when a value is not known.
+
+    `index` is the place of the action in the statement, for its position.
+    """
+
+    action: str
+    resource: str
+    statement: Statement
+    sure: Answer = YES
+
+
+class Layer:
+    """The statements of some policies, found by action."""
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        self.policies = list(policies)
+
+    @cached_property
+    def _index(self) -> tuple[dict[str, list[Statement]], dict[str, list[Statement]]]:
+        allows: dict[str, list[Statement]] = {}
+        denies: dict[str, list[Statement]] = {}
+        for policy in self.policies:
+            for statement in policy.statements:
+                index = allows if statement.allows else denies if statement.denies else None
+                if index is not None:
+                    for action in actions_of(statement):
+                        index.setdefault(action, []).append(statement)
+        return allows, denies
+
+    def allows(self, action: str) -> list[Statement]:
+        """The Allow statements for an action, in lower case."""
+        return self._index[0].get(action, [])
+
+    def denies(self, action: str) -> list[Statement]:
+        """The Deny statements for it."""
+        return self._index[1].get(action, [])
+
+    def granted(self) -> Iterable[str]:
+        """The known actions that some statement allows."""
+        return self._index[0].keys()
+
+
+def actions_of(statement: Statement) -> frozenset[str]:
+    """The known actions that a statement speaks of."""
+    if statement.actions is not None:
+        if len(statement.actions) == 1:
+            return tables.expand(statement.actions[0])
+        return frozenset().union(*(tables.expand(one) for one in statement.actions))
+    if statement.not_actions is not None:
+        return tables.everything().difference(*(tables.expand(one) for one in statement.not_actions))
+    return frozenset()
+
+
+class Rights:
+    """Everything that decides what one principal may do."""
+
+    def __init__(self, identity: Iterable[Policy], limits: Iterable[Iterable[Policy]] = ()) -> None:
+        self.identity = Layer(identity)
+        self.limits = [Layer(policies) for policies in limits]
+
+    @classmethod
+    def of(cls, principal: Principal) -> Rights:
+        """Those of a principal of the corpus; its SCPs do not bind a service-linked role."""
+        limits = [[principal.boundary]] if principal.boundary else []
+        linked = "/aws-service-role/" in principal.arn
+        return cls(principal.policies, [*limits, *([] if linked else principal.scps)])
+
+    def on(self, action: str, arns: Iterable[str], facts: Facts) -> Iterator[Grant]:
+        """What is granted of an action on resources that match one of `arns`."""
+        for statement in self.identity.allows(action):
+            sure = all_hold(statement, facts)
+            if sure is NO:
+                continue
+            for glob, known in resources(statement, arns, facts):
+                for grant in self._within_limits(Grant(action, glob, statement, min(sure, known)), facts):
+                    yield from self._not_denied(grant, facts)
+
+    def _within_limits(self, grant: Grant, facts: Facts) -> list[Grant]:
+        grants = [grant]
+        for layer in self.limits:
+            grants = [
+                replace(one, resource=glob)
+                for one in grants
+                for statement in layer.allows(one.action)
+                if all_hold(statement, facts) is not NO
+                for glob, _ in resources(statement, (one.resource,), facts)
+            ]
+        return list(dict.fromkeys(grants))
+
+    def _not_denied(self, grant: Grant, facts: Facts) -> list[Grant]:
+        grants = [grant]
+        for layer in (self.identity, *self.limits):
+            for statement in layer.denies(grant.action):
+                if all_hold(statement, facts) is YES:
+                    grants = [left for one in grants for left in _after(statement, one, facts)]
+        return grants
+
+
+def resources(statement: Statement, arns: Iterable[str], facts: Facts) -> Iterator[tuple[str, Answer]]:
+    """The part of a statement's resources that matches one of `arns`: (the narrower pattern, whether it is known)."""
+    version = statement.policy.version
+    for arn in arns:
+        if statement.resources is not None:
+            for text in statement.resources:
+                glob = substitute(text, facts, version)
+                answer = pattern.arn_overlaps(glob, arn) if glob is not None else NO
+                if glob is not None and answer is not NO:
+                    yield narrower(glob, arn), answer
+        elif statement.not_resources is not None:
+            left_out = [substitute(text, facts, version) for text in statement.not_resources]
+            if not any(glob is not None and pattern.arn_contains(glob, arn) is YES for glob in left_out):
+                yield arn, YES
+
+
+def _after(statement: Statement, grant: Grant, facts: Facts) -> Iterator[Grant]:
+    """What a Deny whose conditions surely hold leaves of a grant."""
+    version = statement.policy.version
+    globs = [substitute(text, facts, version) for text in statement.resources or statement.not_resources or ()]
+    if statement.resources is not None:
+        if not any(glob is not None and pattern.arn_contains(glob, grant.resource) is YES for glob in globs):
+            yield grant
+    elif statement.not_resources is not None:
+        for glob in globs:
+            if glob is not None and pattern.arn_overlaps(glob, grant.resource) is not NO:
+                yield replace(grant, resource=narrower(glob, grant.resource))
+    else:
+        yield grant
+
+
+def narrower(one: str, other: str) -> str:
+    """The pattern that holds less; the first when neither holds the other."""
+    if pattern.arn_contains(other, one) is YES or HOLE in one:
+        return one
+    return other if pattern.arn_contains(one, other) is YES else one
