@@ -26,7 +26,7 @@ from botocore.exceptions import (
     NoRegionError,
     ParamValidationError,
 )
-from botocore.utils import InstanceMetadataRegionFetcher
+from botocore.utils import METADATA_BASE_URL, InstanceMetadataRegionFetcher
 
 USAGE, NOT_SET_UP, REFUSED, FAILED = 252, 253, 254, 255
 # Options of the command itself, which take a word, and those that do not.
@@ -106,7 +106,8 @@ def client(service: str, told: dict[str, str]) -> Any:
     config = Config(user_agent_extra="aws-cli/2", retries={"mode": os.environ.get("AWS_RETRY_MODE", "standard")})
     if not region and os.environ.get("AWS_EC2_METADATA_DISABLED") != "true":
         with suppress(BotoCoreError, OSError):
-            region = InstanceMetadataRegionFetcher(timeout=5, num_attempts=2).retrieve_region()
+            endpoint = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", METADATA_BASE_URL)
+            region = InstanceMetadataRegionFetcher(timeout=5, num_attempts=2, base_url=endpoint).retrieve_region()
     return session.create_client(service, region_name=region, endpoint_url=told.get("endpoint-url"), config=config)
 
 

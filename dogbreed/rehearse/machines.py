@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +60,20 @@ class Machine:
         self.ending = False
         self._booted = False
 
+    def environment(self, url: str) -> dict[str, str]:
+        """What its programs have in their environment; `url` is where AWS answers."""
+        told = self.disk.environment() | {"AWS_ENDPOINT_URL": url, **_PATIENCE}
+        return told if self.own_root else told | {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.imds.url}
+
     def boot(self, network: Network | None, url: str, server: Path) -> Host:
         """Start it; user data runs the first time only."""
         parts = [] if self._booted else cloud_init.parts(self.facts.user_data)
-        environment = self.disk.environment() | {"AWS_ENDPOINT_URL": url, **_PATIENCE}
-        if not self.own_root:
-            environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = self.imds.url
         port = urlsplit(url).port or 80
         spec = Spec(
             command=[self.disk.install(parts, self.imds.url)],
             output=self.console,
             folder=Path(self.disk.place("/")),
-            environment=environment,
+            environment=self.environment(url),
             address=f"{self.facts.address}/{self.facts.prefix}",
             hostname=self.facts.hostname.partition(".")[0],
             covers=self.disk.covers(),
@@ -118,6 +122,25 @@ class Machines:
                 network = self._networks[machine.facts.network] = Network.make()
         host = machine.boot(network, url, self._server)
         threading.Thread(target=self._watch, args=[machine, host], daemon=True).start()
+
+    def run(self, name: str, script: str, limit_s: float, url: str) -> tuple[int | None, str, str]:
+        """Run a shell script on a machine: exit code (None: it took longer than `limit_s`), output, errors."""
+        machine = self._machines[name]
+        assert machine.host
+        folder = f"/var/lib/amazon/ssm/{uuid.uuid4().hex}"
+        here, there = machine.disk.outside(folder), machine.disk.place(folder)
+        here.mkdir(parents=True)
+        (here / "script").write_text(script)
+        command = ["/bin/sh", "-c", f"exec /bin/sh '{there}/script' >'{there}/stdout' 2>'{there}/stderr' </dev/null"]
+        machine.host.run(command, machine.environment(url), here / "status", limit_s)
+        deadline = time.monotonic() + limit_s
+        while not (here / "status").exists() and time.monotonic() < deadline and machine.host.wait(0.05) is None:
+            pass
+        texts = [
+            path.read_text(errors="replace") if path.exists() else "" for path in (here / "stdout", here / "stderr")
+        ]
+        code = int((here / "status").read_text()) if (here / "status").exists() else None
+        return code, texts[0], texts[1]
 
     def end(self, name: str, grace_s: float) -> None:
         """End its processes; returns when none is left."""

@@ -111,6 +111,16 @@ class Host:
             _close(process.stdout)
         return cls(process, answer["pid"])
 
+    def run(self, command: Sequence[str], environment: Mapping[str, str], status: Path, limit_s: float) -> None:
+        """Run one more program in the host; its exit code is written to the file `status` when it ends."""
+        told = {"command": list(command), "environment": dict(environment)}
+        line = json.dumps(told | {"status": os.fspath(status), "limit_s": limit_s})
+        with self._lock:
+            if self._process.stdin is None or self._process.stdin.closed:
+                raise DogbreedError("the host does not run")
+            self._process.stdin.write(f"run {line}\n".encode())
+            self._process.stdin.flush()
+
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit code of the main program, HALTED or REBOOTED; None while it runs."""
         try:

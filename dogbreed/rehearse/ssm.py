@@ -1,4 +1,4 @@
-"""SSM for machines: the public parameters of Deep Learning AMIs, which machines there are, and commands run on them."""
+"""The public parameters of Deep Learning AMIs in the parameter store of SSM, beside those that moto has."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def main() -> int:
     paths = [path for _, _, path in told["relays"]]
     import asyncio
 
-    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True))))
+    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True)), separate=bool(told["network"])))
     if not told["network"]:
         end_descendants(signal.SIGKILL)
     return code
@@ -112,7 +112,7 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(child: int, relays: list[tuple[socket.socket, str]]) -> int:
+async def _serve(child: int, relays: list[tuple[socket.socket, str]], *, separate: bool) -> int:
     """Relay, obey standard input and wait for the child, in one thread: after unshare there may be no second."""
     import asyncio
 
@@ -120,20 +120,33 @@ async def _serve(child: int, relays: list[tuple[socket.socket, str]]) -> int:
     for listener, path in relays:
         await asyncio.start_server(partial(_relay, path), sock=listener)
     ended: asyncio.Future[int] = loop.create_future()
+    others: dict[int, str] = {}
+    said = b""
 
     def reap() -> None:
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == child and not ended.done():
                     ended.set_result(_code(found[1]))
+                elif found[0] in others:
+                    _note(others.pop(found[0]), _code(found[1]))
 
     def obey() -> None:
-        if not (words := os.read(0, 4096)):
+        nonlocal said
+        if not (words := os.read(0, 1 << 16)):
             loop.remove_reader(0)
             _signal(child, signal.SIGKILL)
-        elif words.startswith(b"end "):
-            _signal(child, signal.SIGTERM)
-            loop.call_later(float(words.split()[1]), _signal, child, signal.SIGKILL)
+        *lines, said = (said + words).split(b"\n")
+        for line in lines:
+            word, _, rest = line.partition(b" ")
+            if word == b"end":
+                _signal(child, signal.SIGTERM)
+                loop.call_later(float(rest), _signal, child, signal.SIGKILL)
+            elif word == b"run":
+                order = json.loads(rest)
+                pid = _start(order, child if separate else 0)
+                others[pid] = order["status"]
+                loop.call_later(order["limit_s"], _signal, -pid, signal.SIGKILL)
 
     loop.add_signal_handler(signal.SIGCHLD, reap)
     loop.add_reader(0, obey)
@@ -142,8 +155,14 @@ async def _serve(child: int, relays: list[tuple[socket.socket, str]]) -> int:
 
 
 def _signal(pid: int, number: int) -> None:
+    """To a process, or with a negative number to its group."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _note(path: str, code: int) -> None:
+    Path(f"{path}.new").write_text(str(code))
+    Path(f"{path}.new").replace(path)
 
 
 async def _relay(path: str, reader: Any, writer: Any) -> None:
@@ -239,10 +258,12 @@ def _tend(told: dict[str, Any], ready: int) -> int:
         return 128 + signal.SIGTERM if ends.code is None else ends.code
 
 
-def _start(told: dict[str, Any]) -> int:
-    """Start the main program; its process id."""
+def _start(told: dict[str, Any], first: int = 0) -> int:
+    """Start a program, among the files of the process `first` if that is given; its process id."""
     if (pid := os.fork()) == 0:
         try:
+            if first:
+                kernel.enter_files(first)
             for number in (signal.SIGTERM, signal.SIGINT, *HALTS):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()

@@ -16,6 +16,7 @@ from typing import Any
 _NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = (
     0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
+_SEEN = {"uts": _NEW_UTS, "ipc": _NEW_IPC, "mnt": _NEW_NS}
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -136,6 +137,15 @@ def furnish(told: dict[str, Any]) -> None:
     _mount("proc", "/proc", "proc", 2 | 4 | 8)  # nosuid, nodev, noexec
     if Path("/dev/shm").is_dir():
         _mount("tmpfs", "/dev/shm", "tmpfs", 2 | 4)
+
+
+def enter_files(process: int) -> None:
+    """See files and name of this computer as `process` does."""
+    opened = [(os.open(f"/proc/{process}/ns/{kind}", os.O_RDONLY), flag) for kind, flag in _SEEN.items()]
+    for descriptor, flag in opened:
+        _do("setns", descriptor, flag)
+        os.close(descriptor)
+    os.chdir("/")
 
 
 def _bind(descriptor: int, inside: str) -> None:
