@@ -23,7 +23,7 @@ _WAIT_S = 90
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[Server]:
+def cloud(own_world: None) -> Iterator[Server]:
     with StandIn(**QUICK) as server:
         yield server
 

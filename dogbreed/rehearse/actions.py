@@ -100,10 +100,17 @@ def resources(service: str, params: dict[str, Any], region: str, account: str) -
             if one.startswith("arn:"):
                 found.append(one)
             elif shape := _REGIONAL.get(prefix, {}).get(name):
-                found.append(f"arn:aws:{prefix}:{region}:{account}:{shape.format(one.removeprefix('/'))}")
+                found.append(f"arn:aws:{prefix}:{region}:{account}:{_filled(shape, one)}")
             elif shape := _GLOBAL.get(service, {}).get(name):
                 found.append(f"arn:aws:{prefix}::{account}:{shape.format(one)}")
     return tuple(dict.fromkeys(found))
+
+
+def _filled(shape: str, value: str) -> str:
+    if value.startswith("alias/"):
+        return value
+    # The names of parameters begin with the slash that their ARNs have anyway.
+    return shape.format(value.removeprefix("/") if shape.startswith("parameter") else value)
 
 
 def passed_roles(service: str, operation: str, params: dict[str, Any]) -> list[str]:

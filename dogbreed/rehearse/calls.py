@@ -86,8 +86,8 @@ class Calls:
     _records: deque[Record] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, call: Call, *, platform: bool) -> Record:
-        """Note a call, after the roles that it passes on; its status is filled in when it is known."""
+    def add(self, call: Call, *, platform: bool) -> list[Record]:
+        """Note a call, after the roles that it passes on; the status is filled in when it is known."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         wanted = [("iam:PassRole", (role,)) for role in call.passes] + [(call.action, call.resources)]
         records = [
@@ -96,7 +96,7 @@ class Calls:
         ]
         with self._lock:
             self._records.extend(records)
-        return records[-1]
+        return records
 
     def clear(self) -> None:
         """Forget them."""

@@ -41,7 +41,7 @@ class Fault:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+        self._random = random.Random(f"{self.kind} {self.seed}")
 
     def strikes(self) -> bool:
         """Whether it hits now, which uses up one of `count`."""

@@ -57,11 +57,11 @@ class App:
         if call is None:
             return self._ask_moto(environ)(environ, start)
         platform = self.cloud.is_platform(call.key)
-        record = self.cloud.calls.add(call, platform=platform)
+        records = self.cloud.calls.add(call, platform=platform)
         response = self._answer(call, environ, platform=platform)
-        record.status = response.status_code
-        if response.status_code >= 400:
-            record.error = wire.error_code(response)
+        error = wire.error_code(response) if response.status_code >= 400 else ""
+        for record in records:
+            record.status, record.error = response.status_code, error
         return response(environ, start)
 
     def _answer(self, call: Call, environ: dict[str, Any], *, platform: bool) -> Response:

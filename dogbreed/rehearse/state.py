@@ -118,7 +118,10 @@ def start(
     while time.monotonic() < deadline:
         if process.poll() is not None:
             words = (folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise DogbreedError(f"the stand-in did not start: {words[-1] if words else 'no word of why'}")
+            why = words[-1] if words else "no word of why"
+            if port and "in use" in why:
+                raise DogbreedError(f"port {port} is in use by another program", "leave --port out, or give another")
+            raise DogbreedError(f"the stand-in did not start: {why}", f"see {folder / _LOG}")
         if server := find(folder):
             return server, process
         time.sleep(0.02)

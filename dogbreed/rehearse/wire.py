@@ -153,6 +153,9 @@ def _params(request: Request, model: Any, labels: dict[str, Any], protocol: str)
     if model.input_shape is None:
         return {}
     streamed = _streams(model)
+    if streamed and request.mimetype == "application/x-www-form-urlencoded":
+        # What urllib says of every body; moto would take the content for a form.
+        request.environ["CONTENT_TYPE"] = "binary/octet-stream"
     told: Any = {
         "method": request.method,
         "values": request.args if streamed else request.values,

@@ -12,7 +12,7 @@ __all__ = ["account", "cloud"]
 
 
 @pytest.fixture(scope="session")
-def plain_cloud() -> Iterator[Server]:
+def plain_cloud(own_world: None) -> Iterator[Server]:
     """A stand-in whose hosts are plain processes, as where namespaces are not to be had."""
     with StandIn(**standin.QUICK, REHEARSE_PLAIN="1") as server:
         yield server
