@@ -113,21 +113,20 @@ class Bucket(Resource):
 
     def empty(self) -> Iterator[int]:
         """Delete every version of every object and every unfinished upload, yielding how many went each time."""
-        for page in self._s3.get_paginator("list_object_versions").paginate(
-            **self._owned, PaginationConfig={"PageSize": _AT_ONCE}
-        ):
-            keys = [
-                {"Key": item["Key"], "VersionId": item["VersionId"]}
-                for item in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            ]
-            if keys:
-                answer = self._s3.delete_objects(**self._owned, Delete={"Objects": keys, "Quiet": True})
-                for failed in answer.get("Errors", ()):
-                    raise DogbreedError(
-                        f"{failed['Key']} in bucket {self.name} could not be deleted: {failed.get('Message', '')}",
-                        "repeat the command; it goes on where it stopped",
-                    )
-                yield len(keys)
+        # Always the first page anew: what it named is gone by then.
+        while True:
+            page = self._s3.list_object_versions(**self._owned, MaxKeys=_AT_ONCE)
+            named = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            if not named:
+                break
+            keys = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in named]
+            answer = self._s3.delete_objects(**self._owned, Delete={"Objects": keys, "Quiet": True})
+            for failed in answer.get("Errors", ()):
+                raise DogbreedError(
+                    f"{failed['Key']} in bucket {self.name} could not be deleted: {failed.get('Message', '')}",
+                    "repeat the command; it goes on where it stopped",
+                )
+            yield len(keys)
         for page in self._s3.get_paginator("list_multipart_uploads").paginate(**self._owned):
             for upload in page.get("Uploads", ()):
                 self._s3.abort_multipart_upload(**self._owned, Key=upload["Key"], UploadId=upload["UploadId"])

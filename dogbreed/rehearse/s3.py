@@ -1,6 +1,7 @@
-"""S3's bucket policies with their conditions, which moto does not look at: it would deny whatever a Deny names.
+"""S3's bucket policies with their conditions, and whose a bucket is: moto looks at neither.
 
-A call to the stand-in counts as one over TLS, by a principal of this account.
+Without the conditions it would deny whatever a Deny names. A call to the stand-in counts as one over TLS, by a
+principal of this account.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import fnmatch
 import json
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.rehearse.calls import ACCOUNT
+from dogbreed.rehearse.calls import ACCOUNT, PASS, AwsError, Passed
 
 if TYPE_CHECKING:
+    from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.cloud import Cloud
 
 _CONTEXT = {
@@ -30,6 +32,7 @@ _TESTS = {
 
 def add(cloud: Cloud) -> None:
     """Register with the cloud."""
+    from moto.core.utils import get_service_model
     from moto.iam.access_control import IAMPolicy, PermissionResult
     from moto.s3.models import FakeBucket
 
@@ -45,7 +48,20 @@ def add(cloud: Cloud) -> None:
         ]
         return IAMPolicy(json.dumps({**document, "Statement": held})).is_action_permitted(action, resource)
 
+    for operation in get_service_model("s3").operation_names:
+        cloud.handle("s3", operation, _check_owner)
     FakeBucket.get_permission = permission  # type: ignore[method-assign,assignment]
+
+
+def _check_owner(call: Call) -> Passed:
+    """Refuse a call that expects the bucket to be another account's than it is."""
+    from moto.s3.models import s3_backends
+
+    expected = call.params.get("ExpectedBucketOwner")
+    owner = s3_backends.bucket_accounts.get(call.params.get("Bucket", ""), ("", expected))[1]
+    if expected and owner != expected:
+        raise AwsError("AccessDenied", "Access Denied", 403)
+    return PASS
 
 
 def holds(condition: dict[str, dict[str, Any]]) -> bool:
