@@ -23,7 +23,7 @@ _ACCOUNT = re.compile(r"\d{12}")
 # Accounts in ARNs of what AWS itself owns, such as arn:aws:iam::aws:policy/...
 _AWS_ACCOUNTS = ("aws", "aws-marketplace", "amazon", "cloudfront", "third-party", "aws-managed")
 # Services with resources of AWS's own, whose ARNs have no account, though the documented forms have one.
-_PUBLIC = ("ssm", "imagebuilder")
+_PUBLIC = ("imagebuilder", "resource-explorer-2", "ssm")
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 _FIELDS = 6
 
@@ -155,7 +155,7 @@ def _form(arn: str, service: str, region: str, account: str, resource: str) -> F
         ),
         (not region and all(form.region for form in fitting), "MISSING_ARN_REGION", "needs a Region"),
         (
-            not account and service not in _PUBLIC and all(form.account for form in fitting),
+            not account and resource[:1] != "*" and service not in _PUBLIC and all(form.account for form in fitting),
             "MISSING_ARN_ACCOUNT",
             "needs an account",
         ),
