@@ -16,6 +16,8 @@ RULE_MODULES: tuple[str, ...] = (
     "dogbreed.audit.escalation.rules",
     "dogbreed.audit.validity.check",
     "dogbreed.audit.checks",
+    "dogbreed.audit.least",
+    "dogbreed.audit.access_analyzer",
 )
 
 
