@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dogbreed.serve import problems
 from dogbreed.serve.problems import Problem
 
 if TYPE_CHECKING:
