@@ -14,6 +14,7 @@ from dogbreed.audit.model import HOLE, Corpus, Policy, Principal, Resource
 # Modules that register their rules and checks (dogbreed.audit.finding.check) when they are imported.
 RULE_MODULES: tuple[str, ...] = (
     "dogbreed.audit.escalation.rules",
+    "dogbreed.audit.trust",
     "dogbreed.audit.validity.check",
     "dogbreed.audit.checks",
     "dogbreed.audit.least",
