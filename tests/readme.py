@@ -134,7 +134,7 @@ def _settings() -> str:
 
 
 _SETTINGS_HEAD = """
-Made from `dogbreed/config.py` by `python -m tests.readme --write`.
+Made from `dogbreed/settings.py` by `python -m tests.readme --write`.
 
 A flag wins over the environment, that over a settings file, that over the default. `[train] batch_size` in a file is
 `DOGBREED_TRAIN_BATCH_SIZE` in the environment and, where the command has it, `--batch-size`. The file is the one that
@@ -151,7 +151,7 @@ def _comments() -> dict[str, dict[str, str]]:
     classes = {kind.__name__: section for section, kind in config.SECTIONS.items()}
     found: dict[str, dict[str, str]] = {section: {} for section in config.SECTIONS}
     section, above = "", []
-    for line in _read(ROOT / "dogbreed" / "config.py").splitlines():
+    for line in _read(ROOT / "dogbreed" / "settings.py").splitlines():
         if match := re.match(r"class (\w+)", line):
             section = classes.get(match[1], "")
         elif line.startswith("    # "):
