@@ -39,12 +39,25 @@ SERVICES = ("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm")
 _Start = Callable[..., Any]
 
 
+class _Moto(DomainDispatcherApplication):
+    """Moto's application, which looks at 180 folders to find a service's backend; here, once for each service."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._known: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._known:
+            self._known[host] = super().get_backend_for_host(host)
+        return self._known[host]
+
+
 class App:
     """The WSGI application."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Moto()
         for name in SERVICES:
             if find_spec(module := f"dogbreed.rehearse.{name}"):
                 import_module(module).add(cloud)
