@@ -55,7 +55,8 @@ def block_public_access(resource: Resource, corpus: Corpus) -> Iterator[Wrong | 
     surely = [name for name in off if name not in unsure]
     if surely:
         said = f"{', '.join(surely)} {'is' if len(surely) == 1 else 'are'} not true"
-        yield Wrong(start, said if config else "PublicAccessBlockConfiguration is not set")
+        where = (*start, surely[0]) if member(config, surely[0]) is not None else start
+        yield Wrong(where, said if config else "PublicAccessBlockConfiguration is not set")
     elif unsure:
         yield Unsure((*start, unsure[0]), f"{', '.join(unsure)} is not known before it is deployed")
 

@@ -78,31 +78,33 @@ def read_text(text: str, shown: str, kind: str) -> Corpus:
 def _read(value: Any, source: Source, shown: str, corpus: Corpus, path: Path = ()) -> list[Resource]:
     """Put what a document holds into the corpus; gives back resources that are to be assembled with others."""
     if isinstance(value, list):
-        found: list[Resource] = []
-        for index, member in enumerate(value):
-            found += _read(member, source, shown, corpus, (*path, index))
-        return found
+        return [one for at, member in enumerate(value) for one in _read(member, source, shown, corpus, (*path, at))]
     if not isinstance(value, dict):
         if path == () and isinstance(value, str):
             corpus.policies += find_policies(value, source, shown, _kind_in(shown))
         return []
-    if account.is_account(value):
-        corpus.add(account.read_account(value, source, path))
-        return []
-    if cloudformation.is_template(value):
-        corpus.add(assemble(cloudformation.read_template(value, source, path)))
+    if (whole := _whole(value, source, path)) is not None:
+        corpus.add(whole)
         return []
     if cloudformation.is_resource(value):
         return cloudformation.read_template({"Resources": {_called(value): value}}, _Lone(source, path, _called(value)))
+    resources = api.read(value, source, path)
+    if not resources:
+        corpus.policies += find_policies(value, source, shown, _kind_in(shown), path)
+    return resources
+
+
+def _whole(value: dict[str, Any], source: Source, path: Path) -> Corpus | None:
+    """The corpus of a document that is complete in itself: a dump, a template, a plan."""
+    if account.is_account(value):
+        return account.read_account(value, source, path)
+    if cloudformation.is_template(value):
+        return assemble(cloudformation.read_template(value, source, path))
     if "planned_values" in value or "resource_changes" in value or _is_state(value):
         from dogbreed.audit.parse import plan
 
-        corpus.add(plan.read_plan(value, source, path))
-        return []
-    if resources := api.read(value, source, path):
-        return resources
-    corpus.policies += find_policies(value, source, shown, _kind_in(shown), path)
-    return []
+        return plan.read_plan(value, source, path)
+    return None
 
 
 def _is_state(value: dict[str, Any]) -> bool:
