@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from dogbreed.plan import Found, Resource
 from dogbreed.run import BROUGHT_HOME, write_atomically
 
 OUTPUT = "output"
+_LOG_DAYS = 90
 _LOOK_EVERY_S = 2.0
 _QUIET_LOOKS = 2  # CloudWatch shows the last lines some seconds after the end
 # A second `stop` ends machines that have not ended by themselves for so long.
@@ -76,6 +78,40 @@ class Machines(Resource):
     def hourly(self) -> Decimal | None:
         """All together."""
         return None if self._price is None else self._price * self.run.instances
+
+
+class LogGroup(Resource):
+    """Where the machines write their logs; lines go by themselves."""
+
+    kind = "log group"
+    keep = f"holds the logs of your runs; each line goes after {_LOG_DAYS} days"
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self.name = Scope.of(aws).log_group
+
+    def find(self) -> Found | None:
+        """Whether it is there."""
+        try:
+            self._logs.describe_log_streams(logGroupName=self.name, limit=1)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return Found(self._aws.arn("logs", f"log-group:{self.name}"), {})
+
+    def create(self) -> None:
+        """Make it."""
+        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
+            self._logs.create_log_group(logGroupName=self.name, tags=self._aws.tags("logs"))
+        self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_LOG_DAYS)
+
+    def delete(self, found: Found) -> None:
+        """Kept."""
+
+    @property
+    def _logs(self) -> Any:
+        return self._aws.client("logs")
 
 
 class Ec2:
@@ -144,4 +180,4 @@ class Ec2:
 
 def resources(aws: Aws) -> list[Resource]:
     """What `status` and `destroy` would not find without being told; roles, groups, machines and runs they know."""
-    return [LaunchTemplate(aws, Role(aws, EC2_TRAINING).name)]
+    return [LogGroup(aws), LaunchTemplate(aws, Role(aws, EC2_TRAINING).name)]

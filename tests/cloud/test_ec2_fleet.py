@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -49,11 +51,21 @@ def places(aws: Aws, *, spot: bool = False, fallback: bool = False) -> Any:
 
 
 def start(aws: Aws, order: Order, **how: bool) -> ec2_fleet.Place:
+    # A name of its own, since a repeated order finds the machines of the first.
+    order = replace(order, name=f"order {next(_NUMBERS)}")
     return ec2_fleet.launch(aws, order, places(aws, **how), lambda text: None)[0]
 
 
-def requests(account: Server, operation: str) -> list[dict[str, Any]]:
-    return [call for call in account.ask("calls") if call["operation"] == operation]
+_NUMBERS = itertools.count()
+
+
+def requests(aws: Aws) -> list[dict[str, Any]]:
+    """Every RunInstances from now on, as it is sent."""
+    sent: list[dict[str, Any]] = []
+    aws.client("ec2").meta.events.register(
+        "provide-client-params.ec2.RunInstances", lambda params, **_: sent.append(dict(params))
+    )
+    return sent
 
 
 def test_the_template_is_made_once_and_changed_only_where_it_differs(aws: Aws) -> None:
@@ -74,6 +86,7 @@ def test_the_template_is_made_once_and_changed_only_where_it_differs(aws: Aws) -
 def test_every_machine_passes_the_audit(account: Server, settings: AwsSettings) -> None:
     aws = Aws(settings)
     _, order = ready(aws)
+    sent = requests(aws)
     start(aws, order)
     ec2 = aws.client("ec2")
     version = ec2.describe_launch_template_versions(LaunchTemplateId=order.template)["LaunchTemplateVersions"][0]
@@ -85,8 +98,7 @@ def test_every_machine_passes_the_audit(account: Server, settings: AwsSettings) 
     assert all(disk["Ebs"]["Encrypted"] for disk in data["BlockDeviceMappings"])
     assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "KeyName" not in data and "SecurityGroups" not in data
-    (request,) = requests(account, "RunInstances")
-    asked = request["params"]
+    (asked,) = sent
     # Nothing of the above is taken back, and no way in is opened, when machines are started.
     assert not {"MetadataOptions", "BlockDeviceMappings", "KeyName", "IamInstanceProfile"} & set(asked)
     assert asked["MinCount"] == asked["MaxCount"] == 2
@@ -121,14 +133,15 @@ def test_no_public_address_where_the_subnet_reaches_aws_without(account: Server)
     )
     aws = Aws(AwsSettings(subnets=subnet))
     _, order = ready(aws)
+    sent = requests(aws)
     start(aws, order)
-    (request,) = requests(account, "RunInstances")
-    assert request["params"]["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
-    assert request["params"]["NetworkInterfaces"][0]["SubnetId"] == subnet
+    assert sent[0]["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
+    assert sent[0]["NetworkInterfaces"][0]["SubnetId"] == subnet
 
 
 def test_zones_then_types_then_the_full_price(aws: Aws, account: Server) -> None:
     _, order = ready(aws)
+    sent = requests(aws)
     zones = [place.subnet.zone for place in places(aws)][: len(look(aws).zones)]
     account.ask("fault", kind="no-capacity", target="g5.xlarge", zone=zones[0])
     assert start(aws, order).subnet.zone == zones[1]
@@ -138,8 +151,8 @@ def test_zones_then_types_then_the_full_price(aws: Aws, account: Server) -> None
     account.ask("fault", kind="no-capacity", target="*", market="spot")
     place = start(aws, order, spot=True, fallback=True)
     assert (place.type, place.spot) == ("g5.xlarge", False)
-    tried = [call["params"]["InstanceType"] for call in requests(account, "RunInstances")]
-    assert len(tried) == 2 + len(zones) + 1 + 2 * len(zones) + 1
+    # One zone, the next; all zones, the next type; both types in all zones as spot, the full price.
+    assert len(sent) == 2 + len(zones) + 1 + 2 * len(zones) + 1
     account.ask("fault", kind="no-capacity", target="*")
     before = len(ec2_fleet.machines(aws, only_alive=False))
     with pytest.raises(NoCapacityError, match=r"g5\.xlarge in eu-west-1"):
@@ -147,12 +160,12 @@ def test_zones_then_types_then_the_full_price(aws: Aws, account: Server) -> None
     assert len(ec2_fleet.machines(aws, only_alive=False)) == before
 
 
-def test_spot_never_costs_more_than_was_said(aws: Aws, account: Server) -> None:
+def test_spot_never_costs_more_than_was_said(aws: Aws) -> None:
     _, order = ready(aws)
+    sent = requests(aws)
     place = start(aws, order, spot=True)
     assert place.bound is not None and place.price is not None and place.bound >= place.price
-    (request,) = requests(account, "RunInstances")
-    options = request["params"]["InstanceMarketOptions"]
+    options = sent[0]["InstanceMarketOptions"]
     assert options["MarketType"] == "spot"
     assert Decimal(options["SpotOptions"]["MaxPrice"]) == round(place.bound, 4)
     assert options["SpotOptions"]["InstanceInterruptionBehavior"] == "terminate"
@@ -160,8 +173,9 @@ def test_spot_never_costs_more_than_was_said(aws: Aws, account: Server) -> None:
 
 def test_a_call_that_is_repeated_starts_no_machines_again(aws: Aws) -> None:
     _, order = ready(aws)
-    first = ec2_fleet.launch(aws, order, places(aws), lambda text: None)
-    again = ec2_fleet.launch(aws, order, places(aws), lambda text: None)
+    there = list(places(aws))
+    first = ec2_fleet.launch(aws, order, iter(there), lambda text: None)
+    again = ec2_fleet.launch(aws, order, iter(there), lambda text: None)
     assert first[1] == again[1]
 
 
