@@ -150,8 +150,8 @@ def missing() -> str:
     """Why there are no namespaces here; empty where there are."""
     if sys.platform != "linux":
         return f"{sys.platform} has no namespaces"
-    if os.environ.get("DOGBREED_REHEARSE_PLAIN"):
-        return "DOGBREED_REHEARSE_PLAIN is set"
+    if os.environ.get("REHEARSE_PLAIN"):
+        return "REHEARSE_PLAIN is set"
     if not shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
         return "the program ip is not installed (package iproute2)"
     try:
