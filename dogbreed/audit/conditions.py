@@ -148,7 +148,9 @@ def _of_pattern(operator: str, possible: str, wanted: Iterable[str], negated: bo
     arn = operator.startswith("arn")
     if not arn and not operator.startswith("string"):
         return UNKNOWN
-    overlaps, contains = (pattern.arn_overlaps, pattern.arn_contains) if arn else (pattern.overlaps, pattern.contains)
+    # The parts of an ARN hold no colons, whatever the operator.
+    parts = arn or possible.startswith("arn:")
+    overlaps, contains = (pattern.arn_overlaps, pattern.arn_contains) if parts else (pattern.overlaps, pattern.contains)
     globs = list(wanted) if arn or operator.endswith("like") else [pattern.literal(one) for one in wanted]
     if operator.endswith("ignorecase"):
         globs, possible = [glob.lower() for glob in globs], possible.lower()

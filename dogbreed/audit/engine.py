@@ -15,6 +15,7 @@ from dogbreed.audit.model import HOLE, Corpus, Policy, Principal, Resource
 RULE_MODULES: tuple[str, ...] = (
     "dogbreed.audit.escalation.rules",
     "dogbreed.audit.trust",
+    "dogbreed.audit.public",
     "dogbreed.audit.validity.check",
     "dogbreed.audit.checks",
     "dogbreed.audit.least",

@@ -26,7 +26,7 @@ def _is(shape: str) -> Value:
 
 # {key: what a stranger can make it}. Keys that only AWS services send may be absent, or be about the stranger.
 _FIXED = {
-    "aws:principalarn": _is(f"arn:aws:*:*:{OTHER}:*"),
+    "aws:principalarn": Value((f"arn:aws:iam::{OTHER}:*", f"arn:aws:sts::{OTHER}:*"), patterns=True),
     "aws:principalaccount": known(OTHER),
     "aws:principalorgid": known(f"o-{OTHER}"),
     "aws:principalorgpaths": known(f"o-{OTHER}/r-{OTHER}/ou-{OTHER}/"),
