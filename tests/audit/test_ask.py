@@ -1,0 +1,56 @@
+"""Questions to everything that was found."""
+
+from __future__ import annotations
+
+import pytest
+from deciding import ACCOUNT, OBJECT, ROLE, SESSION, USER, policy, statement
+
+from dogbreed.audit.ask import can
+from dogbreed.audit.finding import Location
+from dogbreed.audit.model import NOWHERE, Corpus, Kind, Principal, Resource
+
+
+def ask(corpus: Corpus, principal: str = USER, action: str = "s3:GetObject", resource: str = OBJECT) -> str:
+    return str(can(corpus, principal, action, resource).answer)
+
+
+def role(**more: object) -> Principal:
+    return Principal(ROLE, "role", "app", Location("x"), **more)  # type: ignore[arg-type]
+
+
+def test_policies_that_stand_alone_count_by_their_kind() -> None:
+    own, everything = policy(statement()), statement(action="*")
+    assert ask(Corpus(policies=[own])) == "yes"
+    assert ask(Corpus(policies=[own, policy(statement(action="ec2:*"), kind=Kind.BOUNDARY)])) == "no"
+    assert ask(Corpus(policies=[own, policy(everything, kind=Kind.SESSION)])) == "yes"
+    assert ask(Corpus(policies=[own, policy(statement("Deny", "iam:*"), kind=Kind.SCP)])) == "yes"
+    assert ask(Corpus(policies=[own, policy(statement("Deny", "s3:*"), kind=Kind.SCP)])) == "no"
+    assert ask(Corpus(policies=[policy(statement(Principal=USER), kind=Kind.RESOURCE)])) == "yes"
+
+
+@pytest.mark.parametrize("name", [ROLE, SESSION, "app"])
+def test_a_principal_that_was_found_has_its_own_policies(name: str) -> None:
+    corpus = Corpus(principals=[role(policies=[policy(statement())])], policies=[policy(statement(action="iam:*"))])
+    assert ask(corpus, name) == "yes"
+    assert ask(corpus, name, "iam:GetUser", USER) == "no"
+
+
+def test_the_policy_of_the_bucket_and_the_trust_of_the_role_are_found() -> None:
+    of_bucket = policy(statement(Principal={"AWS": ROLE}), kind=Kind.RESOURCE)
+    of_bucket.attached_to = "arn:aws:s3:::bucket"
+    bucket = Resource("AWS::S3::Bucket", "B", {}, NOWHERE, policies=[of_bucket])
+    trust = policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": USER}}, kind=Kind.TRUST)
+    trust.attached_to = ROLE
+    corpus = Corpus(principals=[role(trust=trust)], resources=[bucket])
+    assert ask(corpus, ROLE) == "yes"
+    assert ask(corpus, ROLE, resource="arn:aws:s3:::bucket2/x") == "no"
+    assert ask(corpus, USER, "sts:AssumeRole", ROLE) == "yes"
+    assert ask(corpus, f"arn:aws:iam::{ACCOUNT}:user/bob", "sts:AssumeRole", ROLE) == "no"
+
+
+def test_policies_whose_text_is_not_known_leave_it_open() -> None:
+    assert ask(Corpus(principals=[role(unresolved=("arn:aws:iam::1:policy/x",))]), ROLE) == "unknown"
+    denied = role(policies=[policy(statement("Deny"))], unresolved=("arn:aws:iam::1:policy/x",))
+    assert ask(Corpus(principals=[denied]), ROLE) == "no"
+    bounded = role(policies=[policy(statement())], boundary_unresolved="arn:aws:iam::1:policy/edge")
+    assert ask(Corpus(principals=[bounded]), ROLE) == "unknown"
