@@ -43,7 +43,7 @@ def _row(finding: Finding) -> str:
 def _details(finding: Finding) -> list[str]:
     steps = [f"{number}. {_plain(step)}" for number, step in enumerate(finding.path, 1)]
     title = f"{finding.rule} of {finding.subject}" if finding.subject else finding.rule
-    head = f"<details><summary>{escape(one_line(title))}</summary>"
+    head = f"<details><summary>{escape(one_line(title)).replace('@', '&#64;')}</summary>"
     return [head, "", *steps, *([""] if steps else []), f"Fix: {_plain(finding.fix)}", "", "</details>", ""]
 
 
@@ -63,4 +63,4 @@ def _plain(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"`{one_line(text).replace('`', chr(39)).replace('|', '&#124;')}`" if text else ""
+    return f"`{one_line(text).replace('`', chr(39)).replace('|', chr(92) + '|')}`" if text else ""

