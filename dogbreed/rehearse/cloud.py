@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], "dict[str, Any] | Passed"]
 After = Callable[["Call", "dict[str, Any]"], "dict[str, Any] | None"]
 SECRET = "rehearsal"
+_CONNECTIONS = 32
 
 
 class Cloud:
@@ -52,6 +53,8 @@ class Cloud:
         self._status: list[Callable[[], dict[str, Any]]] = []
         self._interrupts: list[Callable[[str], list[str]]] = []
         self._platform_keys: set[str] = set()
+        self._clients: dict[tuple[str, str | None, str | None], Any] = {}
+        self._session: Any = None
         self._lock = threading.Lock()
 
     # -- what a service file registers
@@ -97,16 +100,28 @@ class Cloud:
         import boto3
         from botocore.config import Config
 
+        with self._lock:
+            known = self._clients.get((service, region, role))
+        if known:
+            return known
         key, secret, token = self.credentials(role) if role else (self._platform_key("AKIAPLATFORM"), SECRET, None)
-        return boto3.session.Session().client(
-            service,
-            region_name=region or self.region,
-            endpoint_url=self.url,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            aws_session_token=token,
-            config=Config(retries={"mode": "standard", "max_attempts": 4}, s3={"addressing_style": "path"}),
-        )
+        with self._lock:
+            # Making a client is slow, and one session does not make two at once.
+            self._session = self._session or boto3.session.Session()
+            made = self._clients[service, region, role] = self._session.client(
+                service,
+                region_name=region or self.region,
+                endpoint_url=self.url,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+                aws_session_token=token,
+                config=Config(
+                    retries={"mode": "standard", "max_attempts": 4},
+                    s3={"addressing_style": "path"},
+                    max_pool_connections=_CONNECTIONS,
+                ),
+            )
+        return made
 
     def credentials(self, role: str, session: str = "SageMaker", *, platform: bool = True) -> tuple[str, str, str]:
         """Key, secret and token for `role` (ARN), as sts:AssumeRole gives them to a service."""
@@ -150,6 +165,8 @@ class Cloud:
         from moto.moto_api._internal.models import moto_api_backend
 
         self.end()
+        # Their credentials are among what is forgotten.
+        self._clients.clear()
         self.faults.clear()
         self.calls.clear()
         moto_api_backend.reset()

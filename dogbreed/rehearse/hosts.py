@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 # To see how the stand-in behaves where namespaces are not to be had.
@@ -95,10 +94,25 @@ class Hosts:
         self._numbers = 0
         self._lock = threading.Lock()
         self._room: subprocess.Popen[bytes] | None = None
+        self._first = 0
+        self._why_plain: str | None = None
+        self._launched: list[Host] = []
 
-    @cached_property
+    @property
     def why_plain(self) -> str:
         """Why hosts are plain processes here; empty where they are isolated."""
+        with self._lock:
+            if self._why_plain is None:
+                self._why_plain = self._make_room()
+            return self._why_plain
+
+    @property
+    def isolated(self) -> bool:
+        """Whether each host has a network and files of its own."""
+        return not self.why_plain
+
+    def _make_room(self) -> str:
+        """Make the room; the reason why there is none."""
         if os.environ.get(PLAIN):
             return f"{PLAIN} is set"
         if sys.platform != "linux":
@@ -120,15 +134,10 @@ class Hosts:
         self._room, self._first = room, int(number)
         return ""
 
-    @property
-    def isolated(self) -> bool:
-        """Whether each host has a network and files of its own."""
-        return not self.why_plain
-
     def launch(self, spec: Spec, line: Callable[[str], None]) -> Host:
         """Start a host; each line that its processes print goes to `line`, called in a thread."""
+        isolated = self.isolated
         with self._lock:
-            isolated = self.isolated
             self._numbers += 1
             number = self._numbers
         told = asdict(spec) | {"room": 0, "folder": os.fspath(self._folder)}
@@ -147,15 +156,21 @@ class Hosts:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        return Host(process, line)
+        host = Host(process, line)
+        with self._lock:
+            self._launched = [one for one in self._launched if one.poll() is None] + [host]
+        return host
 
     def end(self) -> None:
-        """End the room, and with it every host in it."""
-        if self._room and self._room.stdin:
-            self._room.stdin.close()
-            self._room.wait()
-            self._room = None
-            del self.why_plain
+        """End every host, and the room."""
+        with self._lock:
+            room, self._room, self._why_plain = self._room, None, None
+            launched, self._launched = self._launched, []
+        for host in launched:
+            host.kill()
+        if room and room.stdin:
+            room.stdin.close()
+            room.wait()
 
 
 def _short(name: str) -> str:

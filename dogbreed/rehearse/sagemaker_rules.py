@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.sagemaker_job import Job
 
 
+_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)([:@].+)?"
+)
+
+
 def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
     """Raise AwsError where AWS would refuse to create this job."""
     others = list(others)
@@ -27,6 +33,8 @@ def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
     _check_spot(job)
     _check_role(cloud, job.request["RoleArn"])
     _check_quota(cloud, job, others)
+    _check_image(cloud, job)
+    _check_network(cloud, job)
     for channel in job.request.get("InputDataConfig", []):
         _check_channel(cloud, job, channel)
 
@@ -86,6 +94,31 @@ def _lets_in(document: dict[str, Any]) -> bool:
         if statement["Effect"] == "Allow" and ("sagemaker.amazonaws.com" in services or services == "*"):
             return True
     return False
+
+
+def _check_image(cloud: Cloud, job: Job) -> None:
+    algorithm = job.request["AlgorithmSpecification"]
+    image = algorithm.get("TrainingImage", "")
+    found = _IMAGE.fullmatch(image)
+    mode = algorithm.get("TrainingImageConfig", {}).get("TrainingRepositoryAccessMode", "Platform")
+    if image and not found and mode == "Platform":
+        raise invalid(f'Using non-ECR image "{image}" without Vpc repository access mode is not supported.')
+    if found and found["account"] == job.account:
+        repositories = cloud.client("ecr", found["region"]).describe_repositories()["repositories"]
+        if found["name"] not in {one["repositoryName"] for one in repositories}:
+            raise invalid(f"Cannot find repository: {found['name']} in registry ID: {job.account}")
+
+
+def _check_network(cloud: Cloud, job: Job) -> None:
+    place = job.request.get("VpcConfig", {})
+    client = cloud.client("ec2", job.region)
+    try:
+        if subnets := place.get("Subnets"):
+            client.describe_subnets(SubnetIds=subnets)
+        if groups := place.get("SecurityGroupIds"):
+            client.describe_security_groups(GroupIds=groups)
+    except ClientError as error:
+        raise invalid(error.response["Error"]["Message"]) from error
 
 
 def _check_quota(cloud: Cloud, job: Job, others: list[Job]) -> None:

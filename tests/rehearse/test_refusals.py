@@ -44,6 +44,7 @@ def refused(role: str, **changes: Any) -> tuple[str, str]:
         ({"InputDataConfig": [jobs.channel("train", "s3://photos/nothing/")]}, "No S3 objects found under S3 URL"),
         ({"InputDataConfig": [jobs.channel("train", "s3://elsewhere/x/")]}, "The specified bucket does not exist"),
         ({"Environment": {"1": "x"}}, "regular expression pattern"),
+        ({"VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}, "subnet-1"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -52,6 +53,20 @@ def test_what_cannot_be_is_refused(role: str, changes: dict[str, Any], words: st
     assert code == "ValidationException"
     assert words in message
     assert boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("docker.io/library/python:3.12", "non-ECR image"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/mine:1", "Cannot find repository: mine"),
+    ],
+)
+def test_an_image_that_cannot_be_there_is_refused(role: str, image: str, words: str) -> None:
+    algorithm = jobs.request("image", role, "true")["AlgorithmSpecification"] | {"TrainingImage": image}
+    code, message = refused(role, AlgorithmSpecification=algorithm)
+    assert code == "ValidationException"
+    assert words in message
 
 
 def test_a_role_for_another_service_is_refused(role: str) -> None:
