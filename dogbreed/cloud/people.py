@@ -51,10 +51,9 @@ _LOOKS_AT_NETWORK = (
     *("ec2:DescribeSubnets", "ec2:DescribeRouteTables", "ec2:DescribeVpcEndpoints", "ec2:DescribeSecurityGroups"),
 )
 _LOOKS_AT_MACHINES = (
-    *("ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeInstanceTypes"),
-    *("ec2:DescribeInstanceTypeOfferings", "ec2:DescribeImages", "ec2:DescribeSpotPriceHistory"),
-    *("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeFleets"),
-    *("ec2:DescribeSpotInstanceRequests",),
+    *("ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeInstanceTypeOfferings"),
+    *("ec2:DescribeImages", "ec2:DescribeSpotPriceHistory", "ec2:DescribeLaunchTemplates"),
+    "ec2:DescribeLaunchTemplateVersions",
 )
 _WATCHES_JOBS = ("sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob")
 _READS_LOGS = ("logs:DescribeLogStreams", "logs:GetLogEvents", "logs:FilterLogEvents")
@@ -317,8 +316,8 @@ def _own(scope: Scope, kinds: Sequence[str], makes: Sequence[str]) -> list[State
     born = {"StringEquals": {f"aws:RequestTag/{PROJECT_TAG}": scope.project}}
     rules = [f"ec2:{verb}SecurityGroup{way}" for verb in ("Authorize", "Revoke") for way in ("Ingress", "Egress")]
     ends = ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate", "ec2:TerminateInstances"]
-    of_machines = [*ends, "ec2:GetConsoleOutput"] if "launch-template" in kinds else []
-    calls = [*makes, *(["CreateFleet", "RunInstances"] if of_machines else [])]
+    of_machines = ends if "launch-template" in kinds else []
+    calls = [*makes, *(["RunInstances"] if of_machines else [])]
     return [
         allow("MakeOwn", made, [scope.arn("ec2", f"{kind}/*") for kind in kinds], born),
         allow("MakeGroupInVpc", "ec2:CreateSecurityGroup", scope.arn("ec2", "vpc/*")),
@@ -329,11 +328,10 @@ def _own(scope: Scope, kinds: Sequence[str], makes: Sequence[str]) -> list[State
 
 def _machines(scope: Scope) -> list[Statement]:
     born = {f"aws:RequestTag/{PROJECT_TAG}": scope.project, "ec2:MetadataHttpTokens": "required"}
-    starts = ["ec2:CreateFleet", "ec2:RunInstances"]
+    starts = "ec2:RunInstances"
     image = f"arn:{scope.partition}:ec2:{scope.region}::image/*"
-    used = ("fleet", "launch-template", "network-interface", "security-group", "spot-instances-request", "subnet")
-    services = ["ec2fleet.amazonaws.com", "spot.amazonaws.com"]
-    linked = [scope.everywhere("iam", f"role/aws-service-role/{service}/*") for service in services]
+    used = ("launch-template", "network-interface", "security-group", "spot-instances-request", "subnet")
+    service = "spot.amazonaws.com"
     return [
         # No key pair is among the resources, so none can be given; and no machine without IMDSv2.
         allow("StartMachines", starts, scope.arn("ec2", "instance/*"), {"StringEquals": born}),
@@ -342,8 +340,8 @@ def _machines(scope: Scope) -> list[Statement]:
         allow(
             "LetSpotWork",
             "iam:CreateServiceLinkedRole",
-            linked,
-            {"StringEquals": {"iam:AWSServiceName": services}},
+            scope.everywhere("iam", f"role/aws-service-role/{service}/*"),
+            {"StringEquals": {"iam:AWSServiceName": service}},
         ),
     ]
 

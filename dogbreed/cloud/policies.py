@@ -170,7 +170,6 @@ def ec2_training(scope: Scope) -> Document:
             allow(
                 "Shell",
                 [
-                    "ssm:UpdateInstanceInformation",
                     "ssmmessages:CreateControlChannel",
                     "ssmmessages:CreateDataChannel",
                     "ssmmessages:OpenControlChannel",
@@ -178,6 +177,7 @@ def ec2_training(scope: Scope) -> Document:
                 ],
                 "*",  # these actions know no resources that could be named
             ),
+            allow("Register", "ssm:UpdateInstanceInformation", scope.arn("ec2", "instance/*")),
             *_key(scope),
         ]
     )
