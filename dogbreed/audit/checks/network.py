@@ -224,6 +224,8 @@ _NETWORK = ("AWS::EC2::", "AWS::Logs::", "AWS::IAM::")
 )
 def endpoints(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
     """VPCs beside work that such jobs do, or beside nothing that would tell."""
+    if resource.type == "AWS::EC2::VPCEndpoints" and any(one.type == "AWS::EC2::VPC" for one in corpus.resources):
+        return
     others = [one.type for one in corpus.resources if not one.type.startswith(_NETWORK)]
     if others and not any(one.type.startswith(_WORK) for one in corpus.resources):
         return

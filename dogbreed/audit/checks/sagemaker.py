@@ -212,6 +212,8 @@ def foreign(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
                 yield Unsure((*path, name), f"{dotted((*path, name))} is not known before it is deployed")
             elif isinstance(image, str) and (what := foreign_image(image, resource, corpus)):
                 yield Wrong((*path, name), what)
+            elif isinstance(image, str) and not known(image.split("/", maxsplit=1)[0]):
+                yield Unsure((*path, name), "the registry of the image is not known before it is deployed")
         address = member(container, "ModelDataUrl")
         if isinstance(address, str) and (what := foreign_bucket(address, resource, corpus)):
             yield Wrong((*path, "ModelDataUrl"), what)

@@ -30,6 +30,8 @@ _PARAMETERS = (
 _RESPONSE = ("response", "answer", "output", "result", "responseElements")
 _ENDINGS = ("Arn", "ARN", "Id", "Name")
 _DEEPEST = 8
+# All that get-bucket-versioning answers.
+_VERSIONING = {"Status", "MFADelete", "ResponseMetadata"}
 
 
 def read(value: Any, source: Source, path: Path = ()) -> list[Resource]:
@@ -61,10 +63,11 @@ def _members(value: dict[str, Any], source: Source, path: Path) -> Iterator[Reso
         if key in ("ResponseMetadata", "Statement"):
             continue
         where = (*path, key)
+        if key == "VpcEndpoints" and isinstance(member, list):
+            # That some are missing can be told of the list only.
+            yield _resource("AWS::EC2::VPCEndpoints", {"Count": len(member)}, source, where)
         if key == "KeyMetadata" and isinstance(member, dict):
             yield _resource("AWS::KMS::Key", {**member, "__partial__": True}, source, where)
-        elif key == "VpcEndpoints" and member == []:
-            yield _resource("AWS::EC2::VPCEndpoints", {"VpcEndpoints": []}, source, where)
         elif isinstance(member, dict | list):
             yield from _read(member, source, where, key in SUMMARIES)
 
@@ -119,6 +122,8 @@ def _called(
 def _type(value: dict[str, Any]) -> str | None:
     """The type of resource that an object's keys tell."""
     keys = {key[:1].upper() + key[1:] for key in value if isinstance(key, str)}
+    if keys and keys <= _VERSIONING and value.get("Status") in ("Enabled", "Suspended"):
+        return "AWS::S3::Versioning"
     for shape in SHAPES:
         if shape.keys <= keys and (not shape.any_of or shape.any_of & keys) and not shape.without & keys:
             return shape.type
