@@ -107,6 +107,8 @@ def read_calls(path: Path) -> Calls:
     rows = content.get("calls") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) and _named(row) for row in rows):
         raise UsageError(f"{path} is no record of calls", hint)
+    if not rows:
+        raise UsageError(f"{path} holds no calls, and says nothing about what is used", hint)
     calls = Calls(count=len(rows))
     for row in rows:
         uses = calls.uses.setdefault(caller(str(row.get("who", ""))), set())

@@ -200,7 +200,9 @@ def _is_vague(resource: str) -> bool:
     if not has_wildcard(resource):
         return False
     name = resource.split(":", 5)[-1] if resource.count(":") > 4 else resource
-    rest = name[match.end() :] if (match := _TYPE.match(name)) else name
+    # In S3 a name begins with the bucket, elsewhere with a type: role/..., table/...
+    typed = None if ":s3:" in resource else _TYPE.match(name)
+    rest = name[typed.end() :] if typed else name
     return not rest or rest[0] in "*?"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from dogbreed.errors import EXIT_FOUND, DogbreedError, UsageError
+from dogbreed.errors import EXIT_FAILED, EXIT_FOUND, DogbreedError, UsageError
 from dogbreed.ui import printable, ui
 
 if TYPE_CHECKING:
@@ -126,8 +126,47 @@ def explain(name: str) -> None:
 
 
 def answer_can(corpus: Corpus, principal: str, action: str, resource: str, context: list[str]) -> int:
-    """Whether a principal may do something, and the statement that decides; the exit code."""
-    raise DogbreedError(f"--can {principal} {action} {resource} is not there yet", f"{corpus.account} {context}")
+    """Whether a principal may do something, and the statement that decides; 0 for yes, 3 for no, 1 for unknown."""
+    from dogbreed.audit.answer import NO, UNKNOWN, YES
+    from dogbreed.audit.ask import can
+
+    _check_action(action)
+    given: dict[str, list[str]] = {}
+    for pair in context:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--context {pair} is no KEY=VALUE", "such as aws:SourceIp=203.0.113.7")
+        given.setdefault(key, []).append(value)
+    decision = can(corpus, principal, action, resource, given)
+    statement = decision.statement
+    place = statement.at() if statement else None
+    if ui.json:
+        answer = {
+            "answer": str(decision.answer),
+            "explanation": decision.explanation,
+            "policy": statement.policy.name if statement else None,
+            "statement": statement.name if statement else None,
+            "location": place._asdict() if place else None,
+        }
+        ui.answer(answer)
+    else:
+        ui.line(f"{decision.answer}: {printable(decision.explanation)}")
+    for broken in corpus.errors:
+        ui.warn(f"{broken.location}: {broken.message}")
+    return {YES: 0, NO: EXIT_FOUND, UNKNOWN: EXIT_FAILED}[decision.answer]
+
+
+def _check_action(action: str) -> None:
+    from dogbreed.audit import facts
+    from dogbreed.audit.validity.actions import near
+
+    service, colon, verb = action.partition(":")
+    if not colon or "*" in action:
+        raise UsageError(f"--can: {action} is no action", "write one action, such as s3:GetObject")
+    if service.lower() in facts.services() and verb.lower() not in facts.actions(service):
+        meant = near(verb.lower(), tuple(facts.actions(service)))
+        hint = f"did you mean {service}:{facts.actions(service)[meant]}?" if meant else "see the service's actions"
+        raise UsageError(f"--can: there is no action {action}", hint)
 
 
 def show_fixes(corpus: Corpus, calls: Path | None, *, write: bool) -> int:

@@ -193,6 +193,42 @@ def test_in_a_terminal(tree: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 120
 
 
+# -- questions
+
+WORKER = "arn:aws:iam::123456789012:role/worker"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("s3:GetObject", "arn:aws:s3:::photos/rex.jpg"), 0, "yes: "),
+        (("s3:GetObject", "arn:aws:s3:::others/rex.jpg"), 3, "no: "),
+        (("s3:PutObject", "arn:aws:s3:::photos/rex.jpg"), 3, "no: "),
+    ],
+)
+def test_can(tree: Path, words: tuple[str, str], code: int, said: str) -> None:
+    (tree / "iam" / "typo.json").write_text(SOUND)
+    result = audit(tree, "--can", WORKER, *words)
+    assert result.returncode == code
+    assert result.stdout.startswith(said)
+    assert ("iam/typo.json:3:3" in result.stdout) == (code == 0)
+
+
+def test_can_with_a_context(tree: Path) -> None:
+    condition = '"Condition": {"StringEquals": {"aws:SourceVpc": "vpc-1234abcd"}}, "Resource"'
+    (tree / "iam" / "typo.json").write_text(SOUND.replace('"Resource"', condition))
+    question = ("--can", WORKER, "s3:GetObject", "arn:aws:s3:::photos/rex.jpg", "--json")
+    for context, code in ((), 3), (("--context", "aws:SourceVpc=vpc-1234abcd"), 0):
+        result = audit(tree, *question, *context)
+        assert result.returncode == code
+        assert json.loads(result.stdout)["answer"] == ("no" if code else "yes")
+
+
+@pytest.mark.parametrize("words", [("s3:GetObjct", "*"), ("s3:*", "*"), ("GetObject", "*")])
+def test_can_wants_one_action_that_exists(tree: Path, words: tuple[str, str]) -> None:
+    assert audit(tree, "--can", WORKER, *words).returncode == 2
+
+
 # -- least privilege
 
 CALLS = [

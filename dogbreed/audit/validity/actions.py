@@ -63,17 +63,17 @@ def _look_at_one(look: Look, path: Path, action: str) -> bool:
         if service in KNOWN:
             look.cannot_say("INVALID_ACTION", path, str(facts.MissingFacts(f"the service {service!r}")))
             return False
-        near = _near(service, tuple(sorted(facts.services())))
-        fix = f"write {near}:{action.partition(':')[2]}" if near else ""
-        look.say("INVALID_SERVICE_IN_ACTION", path, f"there is no service {service!r}{_mean(near)}", fix)
+        meant = near(service, tuple(sorted(facts.services())))
+        fix = f"write {meant}:{action.partition(':')[2]}" if meant else ""
+        look.say("INVALID_SERVICE_IN_ACTION", path, f"there is no service {service!r}{_mean(meant)}", fix)
         return False
     if expand(action):
         return True
     names = facts.actions(service)
-    near = names.get(_near(verb, tuple(names)), "")
+    meant = names.get(near(verb, tuple(names)), "")
     what = "no action of the service matches" if "*" in verb or "?" in verb else "there is no action"
-    fix = f"write {service}:{near}" if near else ""
-    look.say("INVALID_ACTION", path, f"{what} {action}{_mean(f'{service}:{near}' if near else '')}", fix)
+    fix = f"write {service}:{meant}" if meant else ""
+    look.say("INVALID_ACTION", path, f"{what} {action}{_mean(f'{service}:{meant}' if meant else '')}", fix)
     return False
 
 
@@ -107,10 +107,10 @@ def _meaning(action: str) -> frozenset[str]:
 
 
 @lru_cache(1 << 10)
-def _near(name: str, known: tuple[str, ...]) -> str:
+def near(name: str, known: tuple[str, ...]) -> str:
     """The known name that was probably meant; "" when none is near."""
     return next(iter(difflib.get_close_matches(name.replace("*", ""), known, n=1, cutoff=0.75)), "")
 
 
-def _mean(near: str) -> str:
-    return f": did you mean {near}?" if near else ""
+def _mean(meant: str) -> str:
+    return f": did you mean {meant}?" if meant else ""
