@@ -58,7 +58,7 @@ CHANGES = {
     "pull",
     "destroy",
 }
-CHANGES |= {"rehearse up", "rehearse down", "rehearse fault"}
+CHANGES |= {"rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 
