@@ -46,7 +46,7 @@ def user_data(params: Params) -> bytes:
 
 
 def zone_of(backend: Any, params: Params) -> str:
-    """The Availability Zone where the parameters lead; AwsError where they contradict each other."""
+    """The Availability Zone where the parameters lead, "" for any; AwsError where they contradict each other."""
     nics = params.get("NetworkInterfaces") or []
     if nics and params.get("SubnetId"):
         raise _contradiction("an instance-level subnet ID")
@@ -62,7 +62,7 @@ def zone_of(backend: Any, params: Params) -> str:
         return zone
     if asked and asked not in zones(backend.region_name):
         raise AwsError("InvalidParameterValue", f"Invalid availability zone: [{asked}]")
-    return asked or f"{backend.region_name}a"
+    return asked or ""
 
 
 def _contradiction(what: str) -> AwsError:
@@ -96,20 +96,40 @@ def check(cloud: Cloud, backend: Any, params: Params, count: int) -> str:
         words = "The instance interruption behavior is only valid with a persistent Spot Instance request."
         raise AwsError("InvalidParameterCombination", words)
     _check_quota(cloud, backend, kind, params, count)
-    check_capacity(cloud, kind, zone, params)
-    return zone
+    if zone:
+        check_capacity(cloud, kind, zone, params)
+        return zone
+    return _any_zone(cloud, kind, region, params)
+
+
+def _any_zone(cloud: Cloud, kind: str, region: str, params: Params) -> str:
+    """The first zone that has the type; what is said of the last one where none has."""
+    refusal = None
+    for zone in _offering(kind, region) or zones(region) or [f"{region}a"]:
+        try:
+            check_capacity(cloud, kind, zone, params)
+        except AwsError as error:
+            refusal = error
+        else:
+            return zone
+    assert refusal
+    raise refusal
+
+
+def _offering(kind: str, region: str) -> list[str]:
+    offers = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, ())
+    return sorted(offer["Location"] for offer in offers if offer["InstanceType"] == kind)
 
 
 def _check_type(kind: str, image: Any, region: str, zone: str) -> None:
-    offers = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, ())
-    offered = sorted(offer["Location"] for offer in offers if offer["InstanceType"] == kind)
-    if kind not in INSTANCE_TYPES or (offers and not offered):
+    offered = _offering(kind, region)
+    if kind not in INSTANCE_TYPES or (zones(region) and not offered):
         words = (
             f"The requested configuration is currently not supported: {kind} in {region}. Please check the "
             "documentation for supported configurations."
         )
         raise AwsError("Unsupported", words)
-    if offered and zone not in offered:
+    if zone and offered and zone not in offered:
         words = (
             f"Your requested instance type ({kind}) is not supported in your requested Availability Zone ({zone}). "
             f"Please retry your request by not specifying an Availability Zone or choosing {', '.join(offered)}."

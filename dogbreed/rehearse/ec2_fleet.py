@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
-from dogbreed.rehearse.ec2_template import Params, over, template
+from dogbreed.rehearse.ec2_template import Params, content, over
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -113,7 +113,7 @@ class Fleets:
         specs = fleet.told.get("TagSpecifications") or []
         if fleet.told.get("Type") == "instant":
             above["TagSpecifications"] = [spec for spec in specs if spec["ResourceType"] != "fleet"]
-        params = over(template(backend, wanted).data, above) | {"LaunchTemplate": wanted}
+        params = over(content(backend, wanted), above) | {"LaunchTemplate": wanted}
         params["TagSpecifications"] = [*(params.get("TagSpecifications") or [])]
         params["TagSpecifications"].append(
             {"ResourceType": "instance", "Tags": [{"Key": "aws:ec2:fleet-id", "Value": fleet.id}]}

@@ -27,7 +27,15 @@ def merged(backend: Any, params: Params) -> Params:
     wanted = params.get("LaunchTemplate")
     if not wanted:
         return dict(params)
-    return over(template(backend, wanted).data, params)
+    return over(content(backend, wanted), params)
+
+
+def content(backend: Any, wanted: Params) -> Params:
+    """What the version of a launch template that a specification names holds."""
+    found: Params = dict(template(backend, wanted).data)
+    if "UserData" in found:
+        found["UserData"] = str(found["UserData"])  # moto keeps it in a class of its own
+    return found
 
 
 def template(backend: Any, wanted: Params) -> Any:
