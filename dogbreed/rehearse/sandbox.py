@@ -39,7 +39,8 @@ class Spec:
 
     `relays` are (address, port, path of a unix socket): who connects there reaches that socket. `stay`
     keeps the host when its main program has ended. What Python needs stays visible below covers, read-only. A file
-    `note` (a path inside) gets the number of the process to send HALTS of image/host.py to, which end the host.
+    `note` (a path inside) gets the number of the process to send HALTS of image/host.py to, which end the host. With
+    `first` the command itself is process 1, as in a container: deaf to every signal that it does not handle.
     """
 
     command: Sequence[str]
@@ -56,6 +57,7 @@ class Spec:
     read_only: bool = True
     keep: Sequence[Path] = ()
     note: str = ""
+    first: bool = False
 
 
 class Network:
@@ -230,6 +232,7 @@ def _told(spec: Spec, network: Network | None) -> dict[str, object]:
         "cores": list(spec.cores),
         "note": spec.note,
         "stay": spec.stay,
+        "first": spec.first,
         "read_only": spec.read_only,
     }
 

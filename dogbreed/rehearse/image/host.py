@@ -68,7 +68,8 @@ def main() -> int:
     paths = [path for _, _, path in told["relays"]]
     import asyncio
 
-    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True)), separate=bool(told["network"])))
+    deaf = told["first"] and not told["network"]
+    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True)), separate=bool(told["network"]), deaf=deaf))
     if not told["network"]:
         end_descendants(signal.SIGKILL)
     return code
@@ -112,8 +113,11 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(child: int, relays: list[tuple[socket.socket, str]], *, separate: bool) -> int:
-    """Relay, obey standard input and wait for the child, in one thread: after unshare there may be no second."""
+async def _serve(child: int, relays: list[tuple[socket.socket, str]], *, separate: bool, deaf: bool) -> int:
+    """Relay, obey standard input and wait for the child, in one thread: after unshare there may be no second.
+
+    A child that is `deaf` hears SIGTERM only if it handles it, as the kernel has it for a process 1.
+    """
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -140,7 +144,8 @@ async def _serve(child: int, relays: list[tuple[socket.socket, str]], *, separat
         for line in lines:
             word, _, rest = line.partition(b" ")
             if word == b"end":
-                _signal(child, signal.SIGTERM)
+                if not deaf or _handles(child, signal.SIGTERM):
+                    _signal(child, signal.SIGTERM)
                 loop.call_later(float(rest), _signal, child, signal.SIGKILL)
             elif word == b"run":
                 order = json.loads(rest)
@@ -158,6 +163,15 @@ def _signal(pid: int, number: int) -> None:
     """To a process, or with a negative number to its group."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _handles(pid: int, number: int) -> bool:
+    """Whether a process handles a signal; where that cannot be seen, it counts as handling it."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
+        return bool(int(caught, 16) >> (number - 1) & 1)
+    return True
 
 
 def _note(path: str, code: int) -> None:
@@ -215,6 +229,9 @@ def _first(told: dict[str, Any], ready: int) -> None:
         except (OSError, subprocess.CalledProcessError) as error:
             os.write(ready, f"{error}".encode())
             os._exit(1)
+        if told["first"]:
+            os.close(ready)
+            _become(told)
         code = _tend(told, ready)
     finally:
         os._exit(code)
@@ -264,15 +281,22 @@ def _start(told: dict[str, Any], first: int = 0) -> int:
         try:
             if first:
                 kernel.enter_files(first)
-            for number in (signal.SIGTERM, signal.SIGINT, *HALTS):
-                signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            os.execvpe(told["command"][0], told["command"], told["environment"])
-        except OSError as error:
-            os.write(2, f"{told['command'][0]}: {error.strerror}\n".encode())
+            _become(told)
         finally:
             os._exit(127)
     return pid
+
+
+def _become(told: dict[str, Any]) -> None:
+    """Go on as the program; where there is none, say so and exit with 127 as a shell does."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, *HALTS):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(told["command"][0], told["command"], told["environment"])
+    except OSError as error:
+        os.write(2, f"{told['command'][0]}: {error.strerror}\n".encode())
+    os._exit(127)
 
 
 def _end_all(number: int) -> None:

@@ -21,6 +21,8 @@ _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 1
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 _SWITCH = "switch0"
+# Where a machine finds its metadata, and a container the credentials of its role.
+_PLATFORM = ("169.254.169.254", "169.254.170.2")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,7 +95,8 @@ def join(holder: int, address: str) -> None:
         descriptor=here,
     )
     _do("setns", here, _NEW_NET)
-    _ip(f"link set lo up\naddr add {address} dev eth0\nlink set eth0 up\naddr add 169.254.169.254/32 dev lo\n")
+    _ip(f"link set lo up\naddr add {address} dev eth0\nlink set eth0 up\n")
+    _ip("".join(f"addr add {platform}/32 dev lo\n" for platform in _PLATFORM))
     os.close(there)
     os.close(here)
 
