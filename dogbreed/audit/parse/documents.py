@@ -21,8 +21,8 @@ _MEANT = re.compile(
 )
 # What the file's name says of a policy whose text does not: an SCP looks like an identity policy.
 _KIND_IN_NAME = (
-    (re.compile(r"(?<![a-z])scps?(?![a-z])|service.?control", re.IGNORECASE), Kind.SCP),
-    (re.compile(r"(?<![a-z])rcps?(?![a-z])|resource.?control", re.IGNORECASE), Kind.RCP),
+    (re.compile(r"(?<![a-z])scps?(?![a-z])|service.?control.?polic", re.IGNORECASE), Kind.SCP),
+    (re.compile(r"(?<![a-z])rcps?(?![a-z])|resource.?control.?polic", re.IGNORECASE), Kind.RCP),
     (re.compile(r"boundar(?:y|ies)", re.IGNORECASE), Kind.BOUNDARY),
     (re.compile(r"permission.?sets?(?![a-z])", re.IGNORECASE), Kind.PERMISSION_SET),
 )
