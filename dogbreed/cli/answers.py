@@ -17,7 +17,7 @@ from dogbreed.run import STARTER, Run, find
 from dogbreed.ui import printable, ui
 
 if TYPE_CHECKING:
-    from dogbreed.infer.predictor import Answer, Predictor
+    from dogbreed.infer.answering import Answer, Answering
 
     Show = Callable[[Answer], None]
 
@@ -30,28 +30,20 @@ def predict(
     allow_private: bool = False,
     json: bool = False,
     csv: bool = False,
+    url: str | None = None,
     config: str | None = None,
     use_file: bool = True,
 ) -> int:
-    """Answer every photo that `paths` mean, in their order; the exit code."""
+    """Answer every photo that `paths` mean, in their order, here or by the service at `url`; the exit code."""
     if json and csv:
         raise UsageError("--json and --csv exclude each other", "give one of them")
     if paths.count("-") > 1:
         raise UsageError("- stands for standard input and can be given once only", "give - once")
     flags = {"predict.run": run, "predict.top_k": top_k, "predict.allow_private": allow_private or None}
+    if url and run:
+        raise UsageError("the service at --url has a run of its own", "leave out --run or --url")
     given = settings.load(flags, config=config, use_file=use_file).predict
-    chosen = find(given.run)
-
-    # Nothing here multiplies matrices in numpy, so the threads that it would start for that are only a delay.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from dogbreed.infer.session import Session
-
-    session = Session(chosen)
-
-    from dogbreed.infer.predictor import Predictor
-
-    predictor = Predictor.open(chosen, session=session)
-    ui.note(f"model: {_what(chosen)}, {len(predictor.labels)} breeds")
+    answering = _door(url) if url else _here(given.run)
 
     from dogbreed.infer.sources import expand
 
@@ -59,9 +51,9 @@ def predict(
     first = list(islice(sources, 2))
     several = len(first) > 1
     # One photo alone is decoded here, while the model is being loaded.
-    one = (predictor.answer(source, given.top_k) for source in first)
-    answers = predictor.predict_many(chain(first, sources), given.top_k) if several else one
-    style = _json() if json else _csv(top_k or 1) if csv else _bars(predictor) if ui.terminal else _tabs()
+    one = (answering.answer(source, given.top_k) for source in first)
+    answers = answering.predict_many(chain(first, sources), given.top_k) if several else one
+    style = _json() if json else _csv(top_k or 1) if csv else _bars(answering) if ui.terminal else _tabs()
     done = failed = 0
     progress = ui.progress("predicted", None, "photos", when=several and not ui.terminal)
     with closing(answers), progress as advance, style as show:
@@ -73,6 +65,30 @@ def predict(
     if failed and several:
         ui.note(f"{failed} of {done} got no answer")
     return EXIT_FAILED if failed else 0
+
+
+def _door(url: str) -> Answering:
+    from dogbreed.infer.door import Door
+
+    door = Door(url)
+    ui.note(f"asking {door.url}")
+    return door
+
+
+def _here(run: str) -> Answering:
+    chosen = find(run)
+
+    # Nothing here multiplies matrices in numpy, so the threads that it would start for that are only a delay.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from dogbreed.infer.session import Session
+
+    session = Session(chosen)
+
+    from dogbreed.infer.predictor import Predictor
+
+    predictor = Predictor.open(chosen, session=session)
+    ui.note(f"model: {_what(chosen)}, {len(predictor.labels)} breeds")
+    return predictor
 
 
 def _what(run: Run) -> str:
@@ -88,9 +104,9 @@ def _complain(answer: Answer) -> None:
 
 
 @contextmanager
-def _bars(predictor: Predictor) -> Iterator[Show]:
+def _bars(answering: Answering) -> Iterator[Show]:
     """For people: the best guesses as bars, and in words when the first of them should not be relied on."""
-    from dogbreed.infer.predictor import readable
+    from dogbreed.infer.answering import readable
 
     def show(answer: Answer) -> None:
         if answer.error:
@@ -99,8 +115,9 @@ def _bars(predictor: Predictor) -> Iterator[Show]:
         ui.line(printable(answer.file))
         ui.bars([(readable(breed), share) for breed, share in answer.top])
         if answer.unsure:
-            meaning = f": {predictor.unsure_meaning}" if predictor.unsure_meaning else ""
-            ui.line(f"  unsure, below {predictor.unsure_below:.0%}{meaning}")
+            meaning = f": {answering.unsure_meaning}" if answering.unsure_meaning else ""
+            below = f", below {answering.unsure_below:.0%}" if answering.unsure_below else ""
+            ui.line(f"  unsure{below}{meaning}")
 
     yield show
 

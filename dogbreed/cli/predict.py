@@ -27,6 +27,7 @@ def predict(
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Let addresses lead into private networks.")
     ] = False,
+    url: Annotated[str | None, typer.Option(help="Ask a service, such as that of dogbreed serve.")] = None,
     json: options.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.", rich_help_panel="Output")] = False,
     quiet: options.Quiet = False,
@@ -42,5 +43,13 @@ def predict(
     dogbreed predict holiday/ https://example.org/dog.jpg --json
     """
     return answers.predict(
-        paths, run, top_k, allow_private=allow_private, json=json, csv=csv, config=config, use_file=not no_config
+        paths,
+        run,
+        top_k,
+        allow_private=allow_private,
+        json=json,
+        csv=csv,
+        url=url,
+        config=config,
+        use_file=not no_config,
     )

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dogbreed.errors import PhotoError
-from dogbreed.infer.predictor import Answer, Predictor
+from dogbreed.infer.answering import Answer
+from dogbreed.infer.predictor import Predictor
 
 _CALM_S = 1.0  # without a refusal for so long, the queue has its full length again
 

@@ -13,7 +13,8 @@ import pytest
 from drawn_photos import draw, encode
 
 from dogbreed.errors import DogbreedError, PhotoError
-from dogbreed.infer.predictor import Predictor, readable
+from dogbreed.infer.answering import readable
+from dogbreed.infer.predictor import Predictor
 from dogbreed.infer.session import Session
 from dogbreed.infer.sources import Source
 from dogbreed.run import STARTER, Run, sealed

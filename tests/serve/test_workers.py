@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogbreed.errors import PhotoError
-from dogbreed.infer.predictor import Answer
+from dogbreed.infer.answering import Answer
 from dogbreed.serve.workers import Busy, Job, Workers
 
 
