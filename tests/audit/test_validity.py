@@ -197,6 +197,10 @@ WRONG_ON_RESOURCES: list[tuple[str, Kind, Any]] = [
     ("RCP_SYNTAX_ERROR_ACTION", Kind.RCP, on_resource("*", Effect="Deny", Action="ec2:RunInstances")),
     ("RCP_SYNTAX_ERROR_NOTACTION", Kind.RCP, policy(
         without(allow(Effect="Deny", Principal="*", NotAction="s3:GetObject"), "Action"))),
+    ("UNSUPPORTED_ACTION_IN_POLICY", Kind.TRUST, trust({"AWS": ACCOUNT}, "iam:PassRole")),
+    ("DENY_NOTACTION_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE", Kind.IDENTITY, policy(without(
+        allow(Effect="Deny", NotAction="s3:*", Resource="*",
+              Condition={"StringEquals": {"aws:ResourceTag/team": "a"}}), "Action"))),
     ("DENY_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE", Kind.IDENTITY, policy(
         allow(Effect="Deny", Action="dax:GetItem", Resource="*",
               Condition={"StringEquals": {"aws:ResourceTag/team": "a"}}))),
@@ -247,6 +251,21 @@ def test_what_is_wrong_is_said(code: str, kind: Kind, document: Any) -> None:
 @pytest.mark.parametrize(("kind", "document"), CLEAN)
 def test_nothing_is_said_of_what_is_clean(kind: Kind, document: Any) -> None:
     assert codes(document, kind) == []
+
+
+@pytest.mark.parametrize(
+    ("elements", "code"),
+    [
+        ({"Action": "sqs:SendMessage"}, "UNSUPPORTED_ACTION_IN_POLICY"),
+        ({"Resource": "arn:aws:s3:::others/*"}, "UNSUPPORTED_RESOURCE_ARN_IN_POLICY"),
+        ({}, None),
+        ({"Resource": ["arn:aws:s3:::photos", "arn:aws:s3:::photos/*"]}, None),
+    ],
+)
+def test_a_bucket_policy_is_about_its_bucket(elements: dict[str, Any], code: str | None) -> None:
+    made = make_policy(on_resource({"AWS": ACCOUNT}, **elements), Kind.RESOURCE, "p", NOWHERE)
+    made.attached_to = "arn:aws:s3:::photos"
+    assert [one.rule for one in look_at_policy(made)] == ([PREFIX + code] if code else [])
 
 
 def test_most_rules_have_a_case() -> None:

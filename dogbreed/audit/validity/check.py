@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dogbreed.audit import facts
 from dogbreed.audit.finding import Finding, Undecided, check
 from dogbreed.audit.model import Corpus, Kind, Policy
+from dogbreed.audit.pattern import arn_overlaps
 from dogbreed.audit.validity.actions import look_at_actions
 from dogbreed.audit.validity.codes import RULES
 from dogbreed.audit.validity.conditions import look_at_conditions
@@ -67,8 +68,26 @@ def _look_at_statement(look: Look, part: Part) -> None:
             look_at_text(look, path, text, look.policy.version)
     look_at_conditions(look, part)
     look_at_grants(look, part)
+    _look_at_home(look, part)
     if look.kind is Kind.RCP:
         _look_at_rcp(look, part)
+
+
+def _look_at_home(look: Look, part: Part) -> None:
+    """A trust policy and a bucket's policy are about the role and the bucket, and hold no actions of other services."""
+    bucket = look.policy.attached_to if ":s3:::" in look.policy.attached_to else ""
+    service = "sts" if look.kind is Kind.TRUST else "s3" if bucket and look.kind is Kind.RESOURCE else ""
+    if not service:
+        return
+    for element in ("Action", "NotAction"):
+        for path, action in part.texts(element):
+            other = action.partition(":")[0].lower()
+            if "*" not in other and "?" not in other and other != service and other in facts.services():
+                look.say("UNSUPPORTED_ACTION_IN_POLICY", path, f"{action} is no action on what this policy belongs to")
+    for path, arn in part.texts("Resource") if bucket else ():
+        of_bucket = arn == "*" or arn_overlaps(arn, bucket).possible or arn_overlaps(arn, f"{bucket}/*").possible
+        if arn.startswith("arn:") and "${" not in arn and not of_bucket:
+            look.say("UNSUPPORTED_RESOURCE_ARN_IN_POLICY", path, f"{arn} is not in {bucket}")
 
 
 def _look_at_rcp(look: Look, part: Part) -> None:

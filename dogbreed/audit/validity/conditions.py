@@ -263,7 +263,10 @@ def _look_for_tags(look: Look, part: Part, block: Mapping[str, Any]) -> None:
     ]
     if not named or not (part.allows or part.denies):
         return
+    effect = "ALLOW" if part.allows else "DENY"
     if part.has("NotAction"):
+        code = f"{effect}_NOTACTION_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE"
+        look.say(code, named[0], "NotAction also means services whose requests carry no aws:ResourceTag")
         return
     without = sorted(
         service
@@ -271,9 +274,8 @@ def _look_for_tags(look: Look, part: Part, block: Mapping[str, Any]) -> None:
         if service in facts.services() and service in KNOWN and not keys.supports_resource_tags(service)
     )
     if without:
-        code = "ALLOW" if part.allows else "DENY"
         look.say(
-            f"{code}_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE",
+            f"{effect}_WITH_UNSUPPORTED_TAG_CONDITION_KEY_FOR_SERVICE",
             named[0],
             f"requests to {', '.join(without)} carry no aws:ResourceTag",
         )
