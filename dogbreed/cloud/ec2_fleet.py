@@ -16,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from botocore import exceptions as sdk
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from dogbreed.cloud.errors import code, is_capacity, is_missing
 from dogbreed.cloud.network import NEEDED, Subnet
 from dogbreed.cloud.roles import PROPAGATION_S, is_propagating
-from dogbreed.cloud.session import PROJECT_TAG, ROLE_TAG, RUN_TAG, Aws, pairs, unpaired
+from dogbreed.cloud.session import CONFIG, PROJECT_TAG, ROLE_TAG, RUN_TAG, Aws, pairs, unpaired
 from dogbreed.errors import DogbreedError
 from dogbreed.pricing import Prices
 
@@ -37,6 +39,9 @@ _NOT_HERE = {
     "VcpuLimitExceeded",
     "InstanceLimitExceeded",
 }
+# Answers that mean: the same again, later.
+_BUSY = {"RequestLimitExceeded", "Throttling", "InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable"}
+_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 # A bid this far above what spot costs now is hardly ever outbid within hours, and keeps the ceiling true.
 _BID = Decimal("1.2")
 _RETRY_EVERY_S = 3.0
@@ -217,15 +222,24 @@ def _run(aws: Aws, order: Order, place: Place) -> list[str]:
 
 
 def _patiently(aws: Aws, request: dict[str, Any]) -> list[dict[str, Any]]:
-    """RunInstances, waiting for a fresh instance profile to be known everywhere."""
+    """RunInstances, repeated while EC2 is busy or a fresh instance profile is not known everywhere.
+
+    Not by the SDK, which would repeat the answer that there is no capacity ten times, as its status is 500.
+    """
+    once = aws.session.client("ec2", region_name=aws.region, config=CONFIG.merge(_ONCE))
     deadline = time.monotonic() + PROPAGATION_S
     while True:
         try:
-            return list(aws.client("ec2").run_instances(**request)["Instances"])
+            return list(once.run_instances(**request)["Instances"])
         except ClientError as error:
-            if not is_propagating(error) or time.monotonic() > deadline:
+            again = code(error) in _BUSY or is_propagating(error)
+            if not again or time.monotonic() > deadline:
                 raise
-            time.sleep(_RETRY_EVERY_S)
+        except (sdk.ConnectionError, sdk.HTTPClientError):
+            # The client token makes it the same request, whether it was heard or not.
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_EVERY_S)
 
 
 def _machine(one: dict[str, Any]) -> Machine:

@@ -197,12 +197,14 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def torchrun(rank: int, nodes: int, first: str, worker: list[str]) -> list[str]:
-    """The command that starts `worker` on each GPU of this machine, or once; `first` is HOST:PORT of rank 0's."""
+def torchrun(name: str, rank: int, nodes: int, first: str, worker: list[str]) -> list[str]:
+    """The command that starts `worker` on each GPU of this machine, or once.
+
+    `name` is the same on all machines and another one for each start; `first` is HOST:PORT of rank 0's machine.
+    """
     host, _, port = first.rpartition(":")
     together = [f"--nnodes={nodes}", f"--node-rank={rank}", f"--master-addr={host}", f"--master-port={port}"]
-    # Each start has a name of its own, so that workers do not take what an earlier one left for theirs.
-    each = [f"--nproc-per-node={max(1, gpus())}", "--max-restarts=0", f"--rdzv-id={int(time.time())}"]
+    each = [f"--nproc-per-node={max(1, gpus())}", "--max-restarts=0", f"--rdzv-id={name}"]
     return [sys.executable, "-m", "torch.distributed.run", *together, *each, "-m", *worker]
 
 

@@ -31,6 +31,8 @@ _MEET_S, _MEET_AGAIN_S = 900.0, 300.0
 # Below runs/RUN/MACHINES. A launcher that follows leaves a sign at least this often; nobody else sends a replacement.
 MACHINES = "machines"
 FOLLOWER, FOLLOWER_S = "follower.json", 150.0
+# A machine shows that it is alive every _BEAT_EVERY_S; one that was cut off does not, and nobody tells the others.
+SILENT_S = 180.0
 STOP = "stop.json"
 _PORT = 29400
 # Why training stops, the most important first: what one machine says holds for all.
@@ -71,7 +73,7 @@ class Peers:
     """What all machines say in S3, as last seen in `folder`."""
 
     folder: Path
-    _signs: dict[str, Any] = field(default_factory=dict)
+    _signs: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def of(self, attempt: int) -> dict[int, dict[str, Any]]:
         """The files of an attempt by rank."""
@@ -97,11 +99,24 @@ class Peers:
         return None
 
     def followed(self) -> bool:
-        """Whether a launcher still follows: its sign has changed not long ago, by this machine's clock."""
-        text = json.dumps(_read(self.folder / FOLLOWER))
-        if text != self._signs.get("text"):
-            self._signs = {"text": text, "seen": time.monotonic()}
-        return text != "{}" and time.monotonic() - float(self._signs["seen"]) < FOLLOWER_S
+        """Whether a launcher still follows."""
+        return (self.folder / FOLLOWER).exists() and self._quiet_s(FOLLOWER) < FOLLOWER_S
+
+    def silent(self, attempt: int) -> int | None:
+        """A machine that has said nothing for long, not even that it ends; None when there is none."""
+        for rank, told in self.of(attempt).items():
+            if not told.get("ended") and self._quiet_s(f"{attempt}/node-{rank}.json") > SILENT_S:
+                return rank
+        return None
+
+    def _quiet_s(self, name: str) -> float:
+        """Since when, by this machine's clock, a file has not changed."""
+        text, now = json.dumps(_read(self.folder / name)), time.monotonic()
+        before, seen = self._signs.get(name, ("", now))
+        if text != before:
+            seen = now
+        self._signs[name] = (text, seen)
+        return now - seen
 
 
 class Agent:
@@ -204,7 +219,8 @@ class Agent:
         self._bucket.fetch(self._bucket.checkpoints, self._work / places.CHECKPOINTS)
         first = self._peers.of(self._attempt)[0]["address"]
         entry = ["dogbreed.cloud.ec2_entry", os.fspath(self._work)]
-        command = torchrun(self._rank, self._orders.nodes, f"{first}:{_PORT + self._attempt % 100}", entry)
+        name, place = f"{self._orders.run}.{self._attempt}", f"{first}:{_PORT + self._attempt % 100}"
+        command = torchrun(name, self._rank, self._orders.nodes, place, entry)
         worker = Worker(self._work, self._bucket, self._telemetry, self.say, leads=self._rank == 0)
         worker.start(command, network(self._address))
         self._post("trains")
@@ -253,6 +269,11 @@ class Agent:
             return Outcome("interrupted", f"AWS takes machine {self._rank} back at {self._taken}")
         if now - self._began > self._limit_s:
             return Outcome("limit", "the time limit or the budget is reached")
+        if self._state == "trains":
+            if self._peers.newest() > self._attempt:
+                return Outcome("interrupted", "a machine has gone, and its replacement is here")
+            if (rank := self._peers.silent(self._attempt)) is not None:
+                return Outcome("interrupted", f"machine {rank} is silent")
         said = self._peers.reason(self._attempt, self._rank, self._orders.launch)
         return None if said is None or (waiting and said.state in ("interrupted", "broken")) else said
 

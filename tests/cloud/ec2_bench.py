@@ -106,7 +106,7 @@ while step < STEPS:
     with open(cloud / f"steps-{rank}", "a") as file:
         file.write(f"{step}\\n")
     step += 1
-    time.sleep(0.5 if (cloud / "slow").exists() else 0.1)
+    time.sleep(1 if (cloud / "slow").exists() else 0.1)
     crash = cloud / f"crash-{rank}"
     if crash.exists() and int(crash.read_text()) == step:
         if (cloud / "once").exists():

@@ -62,9 +62,7 @@ _NUMBERS = itertools.count()
 def requests(aws: Aws) -> list[dict[str, Any]]:
     """Every RunInstances from now on, as it is sent."""
     sent: list[dict[str, Any]] = []
-    aws.client("ec2").meta.events.register(
-        "provide-client-params.ec2.RunInstances", lambda params, **_: sent.append(dict(params))
-    )
+    aws.session.events.register("provide-client-params.ec2.RunInstances", lambda params, **_: sent.append(dict(params)))
     return sent
 
 

@@ -71,7 +71,7 @@ def test_without_a_follower_all_end_after_an_interruption_and_a_later_attempt_go
 
 def test_the_time_limit_ends_them_with_a_checkpoint(bench: Bench) -> None:
     (bench.cloud / "slow").touch()
-    for machine in bench.start([0, 1], limit_s=9):
+    for machine in bench.start([0, 1], limit_s=16):
         machine.wait()
     assert {bench.told(rank)["state"] for rank in (0, 1)} == {"limit"}
     reached = int(bench.checkpoint.read_text())
