@@ -164,6 +164,10 @@ class ServeSettings:
     max_photos: Annotated[int, Ge(1), Le(256)] = 16
     # Seconds within which a body must have arrived, and within which it is answered then.
     timeout_s: Annotated[float, Gt(0), Le(900)] = 20.0
+    # Requests of one client (its address) at the same time; one more is refused with 429. 0: as many as there is room.
+    per_client: Annotated[int, Ge(0)] = 0
+    # Write the figures of each minute to the log in CloudWatch's embedded metric format.
+    emf: bool = False
     # How many breeds to name where a request does not say.
     top_k: Annotated[int, Ge(1)] = 5
 

@@ -10,12 +10,14 @@ import logging
 import re
 import secrets
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dogbreed.serve import problems
+from dogbreed.serve.metrics import PREDICTING
 from dogbreed.serve.problems import Problem
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dogbreed.serve")
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_PREDICTING = ("/predict", "/invocations")
 # Asked every few seconds by machines.
 _QUIET = ("/ping", "/metrics")
 
@@ -33,6 +34,7 @@ class Observed:
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self.app, self.service = app, state
+        self._of_client: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (or follow the server's start and end)."""
@@ -56,9 +58,8 @@ class Observed:
             await send(message)
 
         try:
-            if scope["path"] in _PREDICTING and scope["method"] == "POST" and self.service.workers.is_full():
-                # Before anything is read or routed: what is refused must cost next to nothing.
-                await _send(problems.busy(), request_id, sending)
+            if scope["path"] in PREDICTING and scope["method"] == "POST":
+                await self._admit(scope, receive, sending, request_id)
             else:
                 await self.app(scope, receive, sending)
         # Our bug: its traceback goes to the log.
@@ -68,8 +69,25 @@ class Observed:
                 await _send(problems.bug(), request_id, sending)
         self._note(scope, status, time.perf_counter() - began, request_id, said)
 
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        """Answer, or refuse before anything is read or routed: what is refused must cost next to nothing."""
+        if self.service.workers.is_full():
+            await _send(problems.busy(), request_id, send)
+            return
+        client, limit = str((scope.get("client") or ("",))[0]), self.service.settings.per_client
+        if limit and self._of_client[client] >= limit:
+            await _send(problems.too_many(limit), request_id, send)
+            return
+        self._of_client[client] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._of_client[client] -= 1
+            if not self._of_client[client]:
+                del self._of_client[client]
+
     def _note(self, scope: Scope, status: int, took: float, request_id: str, said: dict[str, Any]) -> None:
-        known = scope["path"] if scope["path"] in _PREDICTING else "other"
+        known = scope["path"] if scope["path"] in PREDICTING else "other"
         route = str(getattr(scope.get("route"), "path", known))
         self.service.metrics.requests.labels(route, str(status)).inc()
         self.service.metrics.seconds.labels(route).observe(took)

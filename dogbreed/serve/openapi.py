@@ -74,6 +74,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "Too many bytes, pixels or photos."},
     415: {"model": Refusal, "description": "Not a photo, or a type of body that is not read."},
     422: {"model": Refusal, "description": "A damaged photo, or fields that are not understood."},
+    429: {"model": Refusal, "description": "Too many requests of one client at the same time."},
     503: {"model": Refusal, "description": "Too much to do; see Retry-After."},
 }
 _ATTRIBUTES = {

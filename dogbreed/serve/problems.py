@@ -60,6 +60,12 @@ def busy() -> Problem:
     return Problem(503, "busy", words, "try again in a second", {"Retry-After": "1"})
 
 
+def too_many(limit: int) -> Problem:
+    """One client has as many requests under way as it may."""
+    words = f"more than {limit} requests of one client at the same time"
+    return Problem(429, "too-many-requests", words, "wait for an answer", {"Retry-After": "1"})
+
+
 def bug() -> Problem:
     """Our own mistake; what it was stands in the log alone."""
     return Problem(500, "internal", "the service made a mistake", "its log has it by request_id")

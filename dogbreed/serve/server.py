@@ -19,16 +19,21 @@ from dogbreed.errors import DogbreedError
 from dogbreed.infer.predictor import Predictor
 from dogbreed.run import Run
 from dogbreed.serve.app import create
+from dogbreed.serve.metrics import Minutes
 
+log = logging.getLogger("dogbreed.serve")
 _BACKLOG = 256
+_FIGURES_EVERY_S = 60
 _DRAIN_S = 30
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line; `fields` of a record become members of it."""
+    """One JSON object a line; `fields` of a record become members of it, a `line` is written as it is."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
+        if hasattr(record, "line"):
+            return str(record.line)
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {"time": f"{when}.{int(record.msecs):03d}Z", "level": record.levelname.lower()}
         line |= {"event": record.getMessage(), **getattr(record, "fields", {})}
@@ -63,9 +68,8 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
     host, port = listening.getsockname()[:2]
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    logging.getLogger("dogbreed.serve").handlers = [handler]
-    logging.getLogger("dogbreed.serve").setLevel(logging.DEBUG if verbose else logging.INFO)
-    logging.getLogger("dogbreed.serve").propagate = False
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -83,13 +87,24 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
 
     server = _Server(config, drain)
 
+    minutes = Minutes(app.service.metrics, {"Run": run.name})
+
+    async def tell_figures() -> None:
+        while True:
+            await asyncio.sleep(_FIGURES_EVERY_S)
+            log.info("figures", extra={"line": minutes.line()})
+
     async def main() -> None:
         task = asyncio.create_task(server.serve(sockets=[listening]))
         while not (server.started or task.done()):
             await asyncio.sleep(0.01)
         if server.started:
             ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        telling = asyncio.create_task(tell_figures()) if settings.emf else None
         await task
+        if telling:
+            telling.cancel()
+            log.info("figures", extra={"line": minutes.line()})
 
     # uvicorn raises the signal again after the end; SIGTERM is how a service is told to end, and no failure.
     before = signal.signal(signal.SIGTERM, lambda *_: None)

@@ -52,6 +52,29 @@ def test_too_many_at_once_are_told_to_come_back(tmp_path: Path) -> None:
         assert post(service, photo).status_code == 200
 
 
+def test_one_client_may_be_held_to_a_few_requests_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "dogbreed.toml").write_text("[serve]\nper_client = 2\nemf = true\n")
+    with serving(tmp_path, "--threads", "1", "--queue", "64") as service:
+        answers: list[httpx.Response] = []
+        photo = jpeg(size=(1600, 1200))
+        threads = [threading.Thread(target=lambda: answers.append(post(service, photo))) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refused = sum(answer.status_code == 429 for answer in answers)
+        assert {answer.status_code for answer in answers} == {200, 429}
+        # What one client holds is given back.
+        assert post(service, photo).status_code == 200
+        assert service.end() == 0
+        # The figures that were not told yet are told in the end, in the form that CloudWatch turns into metrics.
+        told = [line for line in service.lines() if "_aws" in line]
+        assert [(line["Requests"], line["Refused"], line["Photos"]) for line in told] == [(13, refused, 13 - refused)]
+        directive = told[0]["_aws"]["CloudWatchMetrics"][0]  # type: ignore[index]
+        assert all(metric["Name"] in told[0] for metric in directive["Metrics"])
+        assert directive["Dimensions"] == [["Run"]] and told[0]["Run"] == "starter"
+
+
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
