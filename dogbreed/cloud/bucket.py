@@ -294,4 +294,4 @@ def _lifecycle() -> list[dict[str, Any]]:
 
 
 def _taken(name: str, hint: str) -> DogbreedError:
-    return AccessError(f"bucket {name} belongs to another account, or these credentials may not see it", hint)
+    return AccessError(f"bucket {name} belongs to another account, or s3:ListBucket on it is not allowed", hint)

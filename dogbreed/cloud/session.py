@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.configprovider import ConstantProvider
 from botocore.exceptions import NoCredentialsError, UnknownRegionError
 
 from dogbreed import __version__
@@ -19,8 +21,10 @@ from dogbreed.config import AwsSettings
 from dogbreed.errors import UsageError
 
 PROJECT_TAG, ROLE_TAG, RUN_TAG = "dogbreed:project", "dogbreed:role", "dogbreed:run"
-_ATTEMPTS = 10
+_ATTEMPTS, _FIRST_ATTEMPTS = 10, 4
 _CONNECT_S, _READ_S = 5, 60
+# Where there is a metadata service it answers within milliseconds; where there is none, nobody should wait for it.
+_METADATA_S = 0.3
 
 
 class Aws:
@@ -40,7 +44,14 @@ class Aws:
 
     @cached_property
     def _made(self) -> boto3.Session:
-        return boto3.Session(profile_name=self.settings.profile or None, region_name=self.settings.region or None)
+        core = botocore.session.get_session()
+        if "AWS_METADATA_SERVICE_TIMEOUT" not in os.environ:
+            # Not by set_config_variable, which makes it a whole number.
+            core.get_component("config_store").set_config_provider(
+                "metadata_service_timeout", ConstantProvider(_METADATA_S)
+            )
+        own = self.settings
+        return boto3.Session(botocore_session=core, profile_name=own.profile or None, region_name=own.region or None)
 
     @property
     def region(self) -> str:
@@ -90,7 +101,10 @@ class Aws:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self.session.client(service, region_name=key[1], config=CONFIG)
+                made = self.session.client(service, region_name=key[1], config=_FIRST if service == "sts" else CONFIG)
+                if service == "s3":
+                    made.meta.events.register("after-call.s3", _say_what_was_denied)
+                self._clients[key] = made
             return self._clients[key]
 
     def name(self, role: str) -> str:
@@ -126,6 +140,18 @@ class Aws:
             return ""
 
 
+def _say_what_was_denied(http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
+    """Answers to HEAD have no body: where S3 only says 403, put in its own words which action on what that was."""
+    error = parsed.get("Error", {})
+    if error.get("Code") == "403" and model.name in _HEADS:
+        what = urlsplit(http_response.url)
+        on = f"{what.netloc}{what.path}"
+        error["Message"] = f"the caller is not authorized to perform: {_HEADS[model.name]} on resource: {on}"
+
+
+_HEADS = {"HeadObject": "s3:GetObject", "HeadBucket": "s3:ListBucket"}
+
+
 def listed(text: str) -> list[str]:
     """The parts of a comma-separated setting."""
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -149,3 +175,5 @@ CONFIG = Config(
     max_pool_connections=32,
     user_agent_extra=f"dogbreed/{__version__}",
 )
+# The account is what is asked for first: where nothing answers at all, that is known after some seconds.
+_FIRST = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": _FIRST_ATTEMPTS}))
