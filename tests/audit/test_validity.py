@@ -107,6 +107,7 @@ WRONG: list[tuple[str, Any]] = [
     ("INVALID_SERVICE_CONDITION_KEY", when("StringEquals", "s3:nosuchkey", "a")),
     ("INVALID_SERVICE_IN_ACTION", policy(allow(Action="nosuchservice:Get"))),
     ("INVALID_VARIABLE_FOR_OPERATOR", when("NumericEquals", "s3:max-keys", "${aws:username}")),
+    ("INVALID_SERVICE_PRINCIPAL_FORMAT", when("ForAnyValue:StringEquals", "aws:CalledVia", "cloudformation")),
     ("INVALID_VPC_FORMAT", when("StringEquals", "aws:SourceVpc", "my-vpc")),
     ("INVALID_VPCE_FORMAT", when("StringEquals", "aws:SourceVpce", "vpc-1234abcd")),
     ("INVALID_KMS_KEY_VALUE", when("StringEquals", "s3:x-amz-server-side-encryption-aws-kms-key-id", "alias/mine")),

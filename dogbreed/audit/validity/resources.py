@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dogbreed.audit import facts
 from dogbreed.audit.answer import YES
 from dogbreed.audit.model import OWN_REGION
-from dogbreed.audit.pattern import arn_contains, overlaps
+from dogbreed.audit.pattern import contains, overlaps
 from dogbreed.audit.source import Path
 from dogbreed.audit.validity.look import Look, Part
 from dogbreed.audit.validity.services import ARN_OWNERS, KNOWN
@@ -64,8 +64,9 @@ def _look_for_redundant(look: Look, named: list[tuple[Path, str]]) -> None:
         if text in seen:
             look.say("REDUNDANT_RESOURCE", path, f"{text} stands here twice")
         seen.add(text)
-        cover = next((one for one in wide if one != text and arn_contains(one, text) is YES), None)
-        if cover and not (arn_contains(text, cover) is YES and len(text) <= len(cover)):
+        # As a whole, since a wildcard in the account runs on into the resource.
+        cover = next((one for one in wide if one != text and contains(one, text) is YES), None)
+        if cover and not (contains(text, cover) is YES and len(text) <= len(cover)):
             look.say("REDUNDANT_RESOURCE", path, f"{text} is covered by {cover}")
 
 

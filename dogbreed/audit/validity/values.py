@@ -18,7 +18,15 @@ Values = Sequence[tuple[Path, str]]
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?")
 _VPC, _VPCE = re.compile(r"vpc-[0-9a-f]+"), re.compile(r"vpce-[0-9a-f]+")
-_IDS = {"aws:sourcevpc": ("INVALID_VPC_FORMAT", _VPC), "aws:sourcevpce": ("INVALID_VPCE_FORMAT", _VPCE)}
+_SERVICE = re.compile(r"[a-z0-9-]+\.(amazonaws\.com(\.cn)?|amazon\.com)")
+# Keys whose values have one form.
+_FORMS = {
+    "aws:sourcevpc": ("INVALID_VPC_FORMAT", _VPC),
+    "aws:sourcevpce": ("INVALID_VPCE_FORMAT", _VPCE),
+    "aws:calledvia": ("INVALID_SERVICE_PRINCIPAL_FORMAT", _SERVICE),
+    "aws:calledviafirst": ("INVALID_SERVICE_PRINCIPAL_FORMAT", _SERVICE),
+    "aws:calledvialast": ("INVALID_SERVICE_PRINCIPAL_FORMAT", _SERVICE),
+}
 
 
 def look_at_values(look: Look, family: str, negated: bool, key: str, values: Values) -> None:
@@ -37,11 +45,11 @@ def look_at_values(look: Look, family: str, negated: bool, key: str, values: Val
         _addresses(look, key, negated, plain)
     elif family == "binary":
         _binaries(look, plain)
-    elif key in _IDS:
-        code, pattern = _IDS[key]
+    elif key in _FORMS:
+        code, pattern = _FORMS[key]
         for path, text in plain:
             if "*" not in text and "?" not in text and not pattern.fullmatch(text):
-                look.say(code, path, f"{text!r} is no id of such a kind")
+                look.say(code, path, f"{text!r} is no value that {key} can have")
     elif key == "aws:requestedregion":
         for path, text in plain:
             if "*" not in text and "?" not in text and text != "global" and not REGION.fullmatch(text):
