@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dogbreed.audit.checks import compute, jobs, network, sagemaker, storage
+from dogbreed.audit.checks import compute, jobs, network, sagemaker, storage, unused
 
-__all__ = ["compute", "jobs", "network", "sagemaker", "storage"]
+__all__ = ["compute", "jobs", "network", "sagemaker", "storage", "unused"]

@@ -65,9 +65,9 @@ def _members(value: dict[str, Any], source: Source, path: Path) -> Iterator[Reso
         where = (*path, key)
         if key == "VpcEndpoints" and isinstance(member, list):
             # That some are missing can be told of the list only.
-            yield _resource("AWS::EC2::VPCEndpoints", {"Count": len(member)}, source, where)
+            yield make_resource("AWS::EC2::VPCEndpoints", {"Count": len(member)}, source, where)
         if key == "KeyMetadata" and isinstance(member, dict):
-            yield _resource("AWS::KMS::Key", {**member, "__partial__": True}, source, where)
+            yield make_resource("AWS::KMS::Key", {**member, "__partial__": True}, source, where)
         elif isinstance(member, dict | list):
             yield from _read(member, source, where, key in SUMMARIES)
 
@@ -131,21 +131,21 @@ def _type(value: dict[str, Any]) -> str | None:
 
 
 def _resources(type: str, value: dict[str, Any], source: Source, path: Path) -> Iterator[Resource]:
-    resource = _resource(type, value, source, path)
+    resource = make_resource(type, value, source, path)
     yield resource
     for key, nested in NESTED.items():
         if isinstance(member := resource.get(key), dict):
             inner = {**member, "HyperParameters": member.get("StaticHyperParameters", {})}
-            yield _resource(nested, inner, source, (*path, key))
+            yield make_resource(nested, inner, source, (*path, key))
     if type == "AWS::EC2::Instance":
         return
     for key in ("TrainingJobDefinitions",):
         for index, member in enumerate(resource.get(key, default=[]) or []):
             if isinstance(member, dict):
-                yield _resource(NESTED["TrainingJobDefinition"], member, source, (*path, key, index))
+                yield make_resource(NESTED["TrainingJobDefinition"], member, source, (*path, key, index))
 
 
-def _resource(type: str, value: dict[str, Any], source: Source, path: Path) -> Resource:
+def make_resource(type: str, value: dict[str, Any], source: Source, path: Path) -> Resource:
     """One resource with CloudFormation's names, every property at its place."""
     made = value if isinstance(value, Obj) else _cased(value, path)
     renamed = RENAMED.get(type, {})
