@@ -155,6 +155,9 @@ def choose(
             if why := allowed(name, count) if allowed else "":
                 left_out[name] = why
                 break
+            if instance.gpus and not _fits(instance, job, count):
+                left_out[name] = f"a share of batches of {job.batch} may not fit its GPU"
+                continue
             option = estimate(job, instance, count, prices, region, use=use, measured=measured, core_rate=core_rate)
             if option.seconds > max_hours * 3600:
                 left_out[name] = f"{count} of it would take {option.seconds / 3600:.1f} h, more than max_hours"
@@ -288,13 +291,12 @@ def _unfit(instance: Instance, job: Job, use: str) -> str:
         "PyTorch needs another build for it": instance.name.startswith(("inf", "trn")),
         f"{instance.memory_gib:g} GiB of memory": instance.memory_gib < _MEMORY_GIB,
         f"how fast its {instance.gpu} is is not known": bool(instance.gpus) and instance.gpu not in _MEMORY_GB_S,
-        f"batches of {job.batch} may not fit its GPU": bool(instance.gpus) and not _fits(instance, job),
     }
     return next((why for why, holds in reasons.items() if holds), "")
 
 
-def _fits(instance: Instance, job: Job) -> bool:
-    share = job.batch / instance.gpus * max(job.gmacs / _REFERENCE_GMACS, _SMALLEST) * _GB_PER_PHOTO
+def _fits(instance: Instance, job: Job, count: int) -> bool:
+    share = job.batch / (instance.gpus * count) * max(job.gmacs / _REFERENCE_GMACS, _SMALLEST) * _GB_PER_PHOTO
     return job.method == "head" or share + _GPU_BASE_GB <= (instance.gpu_memory_gib or 0)
 
 
