@@ -80,14 +80,18 @@ def _look_at_one(look: Look, path: Path, action: str) -> bool:
 def _look_for_redundant(look: Look, actions: list[tuple[Path, str]]) -> None:
     """An action all of whose meaning the others have too; of two equal ones the later one."""
     meant = [(path, text, _meaning(text)) for path, text in actions]
-    patterns = [text.lower() for _, text, _ in meant if "*" in text or "?" in text]
+    patterns: dict[str, list[str]] = {}
+    for _, text, _ in meant:
+        if "*" in text or "?" in text:
+            patterns.setdefault(text.lower().partition(":")[0], []).append(text.lower())
     first: dict[str, int] = {}
     for at, (path, text, meaning) in enumerate(meant):
         lower = text.lower()
         if first.setdefault(lower, at) != at:
             look.say("REDUNDANT_ACTION", path, f"{text} stands here twice")
         elif patterns and lower != "*":
-            wider = next((one for one in patterns if one != lower and _covers(one, lower, meaning)), None)
+            near_by = (*patterns.get("*", ()), *patterns.get(lower.partition(":")[0], ()))
+            wider = next((one for one in near_by if one != lower and _covers(one, lower, meaning)), None)
             if wider:
                 look.say("REDUNDANT_ACTION", path, f"{text} is covered by {wider}")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dogbreed.audit import facts
 from dogbreed.audit.answer import YES
 from dogbreed.audit.model import OWN_REGION
-from dogbreed.audit.pattern import contains, overlaps
+from dogbreed.audit.pattern import contains, literal, matches, overlaps
 from dogbreed.audit.source import Path
 from dogbreed.audit.validity.look import Look, Part
 from dogbreed.audit.validity.services import ARN_OWNERS, KNOWN
@@ -65,9 +65,16 @@ def _look_for_redundant(look: Look, named: list[tuple[Path, str]]) -> None:
             look.say("REDUNDANT_RESOURCE", path, f"{text} stands here twice")
         seen.add(text)
         # As a whole, since a wildcard in the account runs on into the resource.
-        cover = next((one for one in wide if one != text and contains(one, text) is YES), None)
-        if cover and not (contains(text, cover) is YES and len(text) <= len(cover)):
+        cover = next((one for one in wide if one != text and _holds(one, text)), None)
+        if cover and not (_holds(text, cover) and len(text) <= len(cover)):
             look.say("REDUNDANT_RESOURCE", path, f"{text} is covered by {cover}")
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether a pattern holds another; without `?`, the wildcards of the inner one are letters like others."""
+    if "?" in outer:
+        return contains(outer, inner) is YES
+    return matches(outer, literal(inner)) is YES
 
 
 @lru_cache(1 << 15)
