@@ -19,6 +19,7 @@ RULE_MODULES: tuple[str, ...] = (
     "dogbreed.audit.validity.check",
     "dogbreed.audit.checks",
     "dogbreed.audit.least",
+    "dogbreed.audit.accessed",
     "dogbreed.audit.access_analyzer",
 )
 
