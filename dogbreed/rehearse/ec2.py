@@ -20,7 +20,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.errors import DogbreedError
-from dogbreed.rehearse import ec2_checks, ec2_fleet, ec2_launch, ec2_metadata, ec2_records, sandbox, ssm_commands
+from dogbreed.rehearse import (
+    ec2_checks,
+    ec2_fleet,
+    ec2_launch,
+    ec2_metadata,
+    ec2_prices,
+    ec2_records,
+    sandbox,
+    ssm_commands,
+)
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
 from dogbreed.rehearse.ec2_template import Params, merged, moto_speaks
 from dogbreed.rehearse.machines import Facts, Machines
@@ -341,6 +350,7 @@ def add(cloud: Cloud) -> None:
     cloud.handle("ec2", "RebootInstances", ec2.reboot_instances)
     cloud.handle("ec2", "GetConsoleOutput", ec2.console)
     ec2_fleet.add(cloud, ec2)
+    ec2_prices.add(cloud)
     ssm_commands.add(cloud, ec2)
     cloud.on_interrupt(ec2.interrupt)
     cloud.on_reset(ec2.end)

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dogbreed.pricing import Prices
 from dogbreed.rehearse.ec2_template import over
 from dogbreed.rehearse.state import Server
 
@@ -216,6 +217,16 @@ def test_a_fleet_below_its_least_size_starts_nothing(account: Server) -> None:
     made = fleet("spot", SpotOptions={"MinTargetCapacity": 2, "SingleAvailabilityZone": True})
     assert made["Instances"] == []
     assert {error["ErrorCode"] for error in made["Errors"]} == {"InsufficientInstanceCapacity"}
+
+
+def test_spot_prices_are_below_the_price_on_demand_and_differ_by_zone(account: Server) -> None:
+    history = ec2().describe_spot_price_history(InstanceTypes=["g5.xlarge"], ProductDescriptions=["Linux/UNIX"])
+    found = {one["AvailabilityZone"]: float(one["SpotPrice"]) for one in history["SpotPriceHistory"]}
+    assert len(set(found.values())) == len(found) >= 2
+    figure = Prices.load().hourly("g5.xlarge", "eu-west-1", "ec2")
+    assert figure and all(0.2 * float(figure.usd) < price < 0.6 * float(figure.usd) for price in found.values())
+    windows = ec2().describe_spot_price_history(InstanceTypes=["g5.xlarge"], ProductDescriptions=["Windows"])
+    assert windows["SpotPriceHistory"] == []
 
 
 def test_metadata_options_that_are_not_named_stay(account: Server) -> None:

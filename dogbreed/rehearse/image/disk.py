@@ -60,8 +60,8 @@ class Disk:
             self._program(f"{_PYTORCH}/bin/{name}", f'exec {python} "$@"')
         for name, module in (("pip", "pip"), ("pip3", "pip"), ("torchrun", "torch.distributed.run")):
             self._program(f"{_PYTORCH}/bin/{name}", f'exec {python} -m {module} "$@"')
-        activate = _ACTIVATE.format(root=self.place(_PYTORCH), bin=self.place(f"{_PYTORCH}/bin"))
-        self.outside(f"{_PYTORCH}/bin/activate").write_text(activate)
+        where = {"root": shlex.quote(self.place(_PYTORCH)), "bin": shlex.quote(self.place(f"{_PYTORCH}/bin"))}
+        self.outside(f"{_PYTORCH}/bin/activate").write_text(_ACTIVATE.format(**where))
         root = os.fspath(Path(dogbreed.__file__).parent.parent)
         path = f"import sys; sys.path.insert(0, {root!r})"
         tools = f"{path}; from dogbreed.rehearse.image import tools; sys.exit(tools.main())"
