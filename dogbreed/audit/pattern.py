@@ -18,6 +18,7 @@ _ESCAPE = str.maketrans({"*": LITERAL, "?": ANY_ONE})
 _WILD = re.compile(r"[*?]+")
 _CACHE = 1 << 16
 ARN_PARTS = 6
+_LONGEST_SEARCH = 5_000
 
 
 def literal(text: str) -> str:
@@ -41,7 +42,7 @@ def matches(pattern: str, text: str) -> Answer:
     if pattern == "*":
         return YES
     if HOLE not in pattern and HOLE not in text:
-        return YES if _regex(pattern).fullmatch(text) else NO
+        return YES if _fits(pattern, text) else NO
     if contains(pattern, literal(text)) is YES:
         return YES
     return UNKNOWN if overlaps(pattern.replace(HOLE, "*"), literal(text).replace(HOLE, "*")).possible else NO
@@ -75,7 +76,9 @@ def contains(outer: str, inner: str) -> Answer:
     inner = inner.replace(HOLE, "*")
     if not has_wildcard(inner):
         return matches(outer, plain(inner))
-    return YES if _covers(_simple(outer), _simple(inner)) else NO
+    outer, inner = _simple(outer), _simple(inner)
+    # Only a `?` on the outer side can match what a star of the inner one stands for.
+    return YES if _covers(outer, inner) or ("?" in outer and _includes(outer, inner)) else NO
 
 
 def arn_matches(pattern: str, text: str) -> Answer:
@@ -95,6 +98,19 @@ def arn_contains(outer: str, inner: str) -> Answer:
     return _by_parts(contains, outer, inner)
 
 
+def arn_finder(glob: str) -> re.Pattern[str]:
+    """A regular expression for the known ARNs that a pattern possibly matches, for looking through many of them."""
+    parts = glob.replace(HOLE, "*").split(":", ARN_PARTS - 1)
+    if len(parts) < ARN_PARTS:
+        return _regex(glob.replace(HOLE, "*"))
+    return re.compile(f"{':'.join(map(_inside, parts[:-1]))}:{_regex(parts[-1]).pattern}", re.DOTALL)
+
+
+def _inside(part: str) -> str:
+    """The expression for one part of an ARN, whose wildcards do not reach into the next."""
+    return "".join("[^:]*" if char == "*" else "[^:]" if char == "?" else re.escape(plain(char)) for char in part)
+
+
 @lru_cache(_CACHE)
 def _by_parts(compare: Answering, one: str, other: str) -> Answer:
     """All six parts, where both have six; a lone `*`, a hole or a broken ARN is compared as a whole."""
@@ -110,6 +126,16 @@ class Answering:
     def __call__(self, one: str, other: str) -> Answer:
         """Compare two patterns."""
         raise NotImplementedError
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Whether a pattern matches a text, without a regular expression where it has one star or none."""
+    if "?" in pattern or pattern.count("*") > 1:
+        return _regex(pattern).fullmatch(text) is not None
+    head, star, tail = (plain(part) for part in pattern.partition("*"))
+    if not star:
+        return head == text
+    return len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)
 
 
 @lru_cache(_CACHE)
@@ -187,3 +213,44 @@ def _covers(outer: str, inner: str) -> bool:
         if not here:
             return False
     return False
+
+
+def _includes(outer: str, inner: str) -> bool:
+    """Whether no text matches the inner pattern only: all texts are tried at once, letter by letter.
+
+    The letters are those of both patterns and one that stands for all others. NO when that would take too long.
+    """
+    letters = set(outer + inner) - {"*", "?"} | {HOLE}
+    start = (0, _close(outer, frozenset({0})))
+    waiting, seen = [start], {start}
+    while waiting and len(seen) < _LONGEST_SEARCH:
+        at, outers = waiting.pop()
+        rest = inner[at:]
+        if not rest.strip("*") and len(outer) not in outers:
+            return False
+        following = [(at + 1, outers)] if rest[:1] == "*" else []
+        for letter in letters if rest[:1] in ("*", "?") else rest[:1]:
+            step = at if rest[0] == "*" else at + 1
+            following.append((step, _close(outer, _read(outer, outers, letter))))
+        for pair in following:
+            if pair not in seen:
+                seen.add(pair)
+                waiting.append(pair)
+    return not waiting
+
+
+def _read(glob: str, places: frozenset[int], letter: str) -> frozenset[int]:
+    """The places in a pattern after one more letter."""
+    here = [place for place in places if place < len(glob)]
+    stay = {place for place in here if glob[place] == "*"}
+    return frozenset(stay | {place + 1 for place in here if glob[place] in ("?", letter)})
+
+
+def _close(glob: str, places: frozenset[int]) -> frozenset[int]:
+    """These places and those behind stars that may stand for nothing."""
+    found = set(places)
+    for place in sorted(places):
+        while place < len(glob) and glob[place] == "*":
+            place += 1  # noqa: PLW2901
+            found.add(place)
+    return frozenset(found)

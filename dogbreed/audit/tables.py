@@ -79,6 +79,23 @@ def other_sinks() -> tuple[EscalationPath, ...]:
     )
 
 
+@cache
+def _by_first_step() -> dict[str, tuple[tuple[int, EscalationPath], ...]]:
+    found: dict[str, list[tuple[int, EscalationPath]]] = {}
+    for number, path in enumerate((*paths(), *other_sinks())):
+        for one in path.needs[0]:
+            found.setdefault(one.action, []).append((number, path))
+    return {action: tuple(numbered) for action, numbered in found.items()}
+
+
+def begun(granted: frozenset[str]) -> list[EscalationPath]:
+    """The paths whose first step, and whose iam:PassRole, is among the granted actions; in the order of the tables."""
+    index = _by_first_step()
+    found = {number: path for action in granted & index.keys() for number, path in index[action]}
+    passes = PASS_ROLE in granted
+    return [path for _, path in sorted(found.items()) if passes or not path.passes]
+
+
 def sinks() -> tuple[str, ...]:
     """Every action that takes a role."""
     return tuple(_sinks()["sinks"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from dogbreed.audit.escalation.actor import Actor
-from dogbreed.audit.escalation.power import Power, power_of
+from dogbreed.audit.escalation.power import Power, power, power_of
 from dogbreed.audit.escalation.ways import Way, ways
 from dogbreed.audit.escalation.world import World
 from dogbreed.audit.model import Principal
@@ -21,7 +21,7 @@ class Edge:
     """A way of a principal to others that are known."""
 
     way: Way
-    targets: tuple[Principal, ...]
+    targets: Sequence[Principal]
 
     @property
     def writes_rights(self) -> bool:
@@ -34,18 +34,31 @@ class Reach:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.ways: dict[str, list[Way]] = {}
         self.edges: dict[str, list[Edge]] = {}
         self.own: Callable[[str], Power] = cache(lambda arn: power_of(self._by_arn[arn]))
         self._by_arn = {one.arn: one for one in world.principals}
         self._best: dict[str, Power] = {}
+        self._gained: dict[int, tuple[Sequence[Principal], Power]] = {}
         for principal in world.principals:
-            self.edges[principal.arn] = self.of(Actor.of(principal))
+            actor = Actor.of(principal)
+            self.ways[principal.arn] = list(ways(actor))
+            reached = [Edge(way, world.reached(actor, way)) for way in self.ways[principal.arn]]
+            self.edges[principal.arn] = [edge for edge in reached if edge.targets]
         self._spread()
 
     def of(self, actor: Actor) -> list[Edge]:
-        """The edges of an actor to known principals."""
-        found = ((way, self.world.reached(actor, way)) for way in ways(actor))
-        return [Edge(way, tuple(targets)) for way, targets in found if targets]
+        """Every way of an actor, with the known principals that it leads to."""
+        principal = actor.principal
+        if principal is not None and principal.arn in self.ways:
+            edges = {id(edge.way): edge for edge in self.edges[principal.arn]}
+            return [edges.get(id(way)) or Edge(way, ()) for way in self.ways[principal.arn]]
+        return [Edge(way, self.world.reached(actor, way)) for way in ways(actor)]
+
+    def power(self, actor: Actor) -> Power:
+        """What an actor's own policies give it."""
+        principal = actor.principal
+        return self.own(principal.arn) if principal is not None and principal.arn in self.ways else power(actor)
 
     def best(self, principal: Principal) -> Power:
         """The greatest power that somebody who is this principal comes to."""
@@ -53,7 +66,13 @@ class Reach:
 
     def gained(self, edge: Edge) -> Power:
         """The greatest power that an edge leads to."""
-        return Power.ADMIN if edge.writes_rights else max(map(self.best, edge.targets), default=Power.NARROW)
+        if edge.writes_rights:
+            return Power.ADMIN
+        # Many edges share one list of targets, which the world keeps.
+        key = id(edge.targets)
+        if key not in self._gained:
+            self._gained[key] = (edge.targets, max(map(self.best, edge.targets), default=Power.NARROW))
+        return self._gained[key][1]
 
     def route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
         """The steps from a principal to the greatest power that it comes to; empty when it has it already."""

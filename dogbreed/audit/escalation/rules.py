@@ -10,7 +10,7 @@ from dogbreed.audit.answer import NO, YES
 from dogbreed.audit.decide import cited
 from dogbreed.audit.document import make_policy
 from dogbreed.audit.escalation.actor import SELF, Actor
-from dogbreed.audit.escalation.power import Power, is_admin, power
+from dogbreed.audit.escalation.power import Power, is_admin
 from dogbreed.audit.escalation.reach import WRITES_RIGHTS, Edge, Reach
 from dogbreed.audit.escalation.ways import Way, ways, width
 from dogbreed.audit.escalation.world import World
@@ -113,25 +113,28 @@ def _judge(actor: Actor, reach: Reach) -> Iterator[Finding]:
             actions=("*",),
         )
         return
-    cases = [case for way in ways(actor) if (case := _case(actor, way, reach))]
+    own = reach.power(actor)
+    cases = [case for edge in reach.of(actor) if (case := _case(own, edge, reach))]
     if any(case.severity is Severity.CRITICAL and case.way.path.reach in WRITES_RIGHTS for case in cases):
         # Whoever gives itself every right needs no other way.
         cases = [case for case in cases if case.way.path.reach in WRITES_RIGHTS]
-    worst: dict[str, list[_Case]] = {}
+    worst: dict[tuple[str, ...], list[_Case]] = {}
     for case in sorted(cases, key=lambda one: (one.severity.rank, -width(one.way.target))):
-        worst.setdefault(case.way.path.id, []).append(case)
+        path = case.way.path
+        # In a whole account one finding for each kind of way says who is reached; elsewhere each path has its own.
+        key = (path.reach, str(case.severity)) if reach.world.corpus.complete else (path.id,)
+        worst.setdefault(key, []).append(case)
     for same in worst.values():
         yield _finding(actor, same, reach)
 
 
-def _case(actor: Actor, way: Way, reach: Reach) -> _Case | None:
+def _case(own: Power, edge: Edge, reach: Reach) -> _Case | None:
     """How bad a way is: by what is known to be reached, and by what else its pattern may name."""
-    world = reach.world
-    edge = Edge(way, tuple(world.reached(actor, way)))
+    way = edge.way
     severities = []
     if edge.targets:
-        severities.append(_known_severity(power(actor), reach.gained(edge), way))
-    if _is_open(way, world, edge):
+        severities.append(_known_severity(own, reach.gained(edge), way))
+    if _is_open(way, reach.world, edge):
         severities.append(_assumed_severity(way))
     if not severities:
         return None
@@ -184,7 +187,10 @@ def _finding(actor: Actor, cases: list[_Case], reach: Reach) -> Finding:
     grants = [*([way.passing] if way.passing else []), *way.steps]
     others = [grant for case in cases for grant in case.way.steps] if path.reach == "used" else grants
     actions = tuple(dict.fromkeys(_name(grant) for grant in (*grants, *others)))
-    targets = sorted({one.arn for case in cases if case.edge for one in case.edge.targets})
+    known = {id(case.edge.targets): case.edge.targets for case in cases if case.edge}
+    targets = sorted({one.arn for targets in known.values() for one in targets})
+    others_by_id = sorted({case.way.path.id for case in cases} - {path.id})
+    also = f" (also by {', '.join(others_by_id)})" if others_by_id else ""
     what = f"{path.title} {', '.join(actions[1 : 1 + _SHOWN])}" if path.reach == "used" else path.title
     return Finding(
         path.id,
@@ -192,7 +198,7 @@ def _finding(actor: Actor, cases: list[_Case], reach: Reach) -> Finding:
         worst.severity,
         actor.name,
         _place(grants[0]),
-        f"{what[0].upper()}{what[1:]}: {_gain(worst, targets, reach)}",
+        f"{what[0].upper()}{what[1:]}: {_gain(worst, targets, reach)}{also}",
         _RULES[path.id].fix,
         confidence=_confidence(worst),
         actions=actions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, product
 
 from dogbreed.audit import pattern, tables
@@ -46,9 +47,7 @@ def ways(actor: Actor) -> Iterator[Way]:
     if not granted:
         return
     passing: dict[tuple[str, ...], list[Grant]] = {}
-    for path in (*tables.paths(), *(tables.other_sinks() if PASS_ROLE in granted else ())):
-        if path.passes and PASS_ROLE not in granted:
-            continue
+    for path in tables.begun(granted):
         if any(all(need.action not in granted for need in step) for step in path.needs):
             continue
         if path.passes and path.passes not in passing:
@@ -117,6 +116,7 @@ def _wide_first(grants: list[Grant]) -> list[Grant]:
     return sorted(by_pattern.values(), key=lambda grant: (-width(grant.resource), grant.resource))
 
 
+@lru_cache(1 << 14)
 def width(glob: str) -> int:
     """2 for a pattern of every resource of a kind, 1 for some of them, 0 for one."""
     name = glob.split(":", 5)[-1]

@@ -7,16 +7,15 @@ is open, and stands for something that exists, trusts whom it has to, and is mor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from functools import cached_property
 
 from dogbreed.audit import pattern
-from dogbreed.audit.answer import NO, YES, any_of
-from dogbreed.audit.conditions import all_hold
+from dogbreed.audit.answer import NO, YES
+from dogbreed.audit.conditions import Facts, all_hold
 from dogbreed.audit.escalation.actor import SELF, Actor
 from dogbreed.audit.escalation.ways import Way
 from dogbreed.audit.model import Corpus, Principal, Statement
-from dogbreed.audit.who import How, named, read
+from dogbreed.audit.who import How, Who, named, read
 
 # The services that run what a path takes over, by the service of its first action.
 _RUNNERS = {
@@ -41,6 +40,8 @@ class World:
         self.principals = [one for one in corpus.principals if one.arn]
         self._by_arn = {one.arn: one for one in self.principals}
         self._trusted: dict[tuple[str, tuple[str, ...]], list[Principal]] = {}
+        self._openings: dict[str, list[Statement]] = {}
+        self._lets: dict[str, list[str]] = {}
         self._matched: dict[tuple[str, str], list[Principal]] = {}
 
     @cached_property
@@ -63,7 +64,8 @@ class World:
                 found = [self._by_arn[glob]] if glob in self._by_arn and self._by_arn[glob].kind == kind else []
             else:
                 among = self.roles if kind == "role" else [one for one in self.principals if one.kind == kind]
-                found = [one for one in among if pattern.arn_matches(glob, one.arn) is not NO]
+                finder = pattern.arn_finder(glob)
+                found = [one for one in among if finder.fullmatch(one.arn)]
             self._matched[glob, kind] = found
         return self._matched[glob, kind]
 
@@ -77,26 +79,36 @@ class World:
         """The roles that a pattern names and that trust one of the services."""
         key = (glob, services)
         if key not in self._trusted:
-            self._trusted[key] = [one for one in self.named(glob, "role") if trusts(one, services)]
+            self._trusted[key] = [one for one in self.named(glob, "role") if self._trusts(one, services)]
         return self._trusted[key]
+
+    def _trusts(self, role: Principal, services: tuple[str, ...]) -> bool:
+        """Whether a role lets one of the services in."""
+        if role.arn not in self._lets:
+            self._lets[role.arn] = _services_of(role)
+        lets = self._lets[role.arn]
+        return any(value == "*" or pattern.overlaps(one, value) is not NO for value in lets for one in services)
 
     def assumable(self, actor: Actor, glob: str) -> list[Principal]:
         """The roles that a pattern names and that let this actor in, given that it may call sts:AssumeRole."""
-        return [one for one in self.named(glob, "role") if self._lets_in(one, actor)]
-
-    def _lets_in(self, role: Principal, actor: Actor) -> bool:
-        principal = actor.principal
-        if role.trust is None or (principal is not None and role.arn == principal.arn):
-            return False
-        # Of a policy alone: somebody of the account, so that the account itself has to be trusted.
-        who = read(principal.arn if principal is not None else f"arn:aws:iam::{role.account}:user/{SELF}")
+        own = actor.principal
         facts = actor.facts()
-        answers = []
-        for statement in role.trust.statements:
-            if statement.allows and _speaks_of_assuming(statement):
-                speaks, _ = named(statement, who)
-                answers.append(min(speaks, all_hold(statement, facts)))
-        return any_of(answers) is not NO
+        # Of a policy alone: somebody of the account, so that the account itself has to be trusted.
+        who = read(own.arn) if own is not None else None
+        return [
+            one
+            for one in self.named(glob, "role")
+            if one is not own and self._lets_in(one, who or read(f"arn:aws:iam::{one.account}:user/{SELF}"), facts)
+        ]
+
+    def _lets_in(self, role: Principal, who: Who, facts: Facts) -> bool:
+        """Whether the trust policy of a role possibly lets somebody in."""
+        if role.arn not in self._openings:
+            statements = role.trust.statements if role.trust else ()
+            opening = [one for one in statements if one.allows and _speaks_of_assuming(one)]
+            self._openings[role.arn] = [one for one in opening if _speaks_of_people(one)]
+        opening = self._openings[role.arn]
+        return any(named(one, who)[0] is not NO and all_hold(one, facts) is not NO for one in opening)
 
     def reached(self, actor: Actor, way: Way) -> list[Principal]:
         """The known principals that a way leads to; the actor itself stands for rights that it gives itself."""
@@ -136,14 +148,16 @@ class World:
         """Of principals whose policies can be written: the actor itself, and those that it can become."""
         own = actor.principal
         facts = actor.facts()
-        found = []
+        found: list[Principal] = []
+        if own is None:
+            return found
+        who = read(own.arn)
         for one in targets:
             if one is own:
                 return [one]
             if one.kind == "role":
                 may = next(iter(actor.rights.on("sts:assumerole", (one.arn,), facts)), None)
-                direct = one.trust is not None and own is not None and _names_directly(one, own)
-                if (may or direct) and self._lets_in(one, actor):
+                if (may or _names_directly(one, who)) and self._lets_in(one, who, facts):
                     found.append(one)
             elif any(
                 next(iter(actor.rights.on(action, (one.arn,), facts)), None)
@@ -170,27 +184,34 @@ class World:
         return self.passable("*", _RUNNERS.get(prefix, (f"{prefix}.amazonaws.com",)))
 
 
-def trusts(role: Principal, services: Iterable[str]) -> bool:
-    """Whether a role's trust policy lets one of the services in."""
-    if role.trust is None:
-        return False
-    for statement in role.trust.statements:
-        if not statement.allows or not _speaks_of_assuming(statement):
-            continue
-        for kind, value in statement.principals or ():
-            if kind == "*" or (kind == "Service" and any(pattern.matches(one, value) is not NO for one in services)):
-                return True
-    return False
+def _services_of(role: Principal) -> list[str]:
+    """The services, as they are written, that a role's trust policy lets in."""
+    return [
+        value
+        for statement in (role.trust.statements if role.trust else ())
+        if statement.allows and _speaks_of_assuming(statement)
+        for kind, value in statement.principals or ()
+        if kind in ("*", "Service")
+    ]
 
 
 def _speaks_of_assuming(statement: Statement) -> bool:
     return any(pattern.matches(glob.lower(), "sts:assumerole") is not NO for glob in statement.actions or ())
 
 
-def _names_directly(role: Principal, own: Principal) -> bool:
-    who = read(own.arn)
-    statements = role.trust.statements if role.trust else ()
-    return any(one.allows and named(one, who)[0] is YES and named(one, who)[1] is not How.ACCOUNT for one in statements)
+def _speaks_of_people(statement: Statement) -> bool:
+    """Whether a statement can let in anybody but services and identity providers."""
+    kinds = [kind.lower() for kind, _ in statement.principals or (("*", "*"),)]
+    return any(kind not in ("service", "federated") for kind in kinds)
+
+
+def _names_directly(role: Principal, who: Who) -> bool:
+    """Whether a role's trust policy names somebody, so that no identity policy is needed."""
+    for one in role.trust.statements if role.trust else ():
+        answer, how = named(one, who)
+        if one.allows and answer is YES and how is not How.ACCOUNT:
+            return True
+    return False
 
 
 def _is_member(own: Principal, glob: str) -> bool:
