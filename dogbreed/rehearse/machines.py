@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from dogbreed.errors import DogbreedError
 from dogbreed.rehearse import sandbox
 from dogbreed.rehearse.image import cloud_init
 from dogbreed.rehearse.image.disk import NOTE, Disk
@@ -114,13 +115,18 @@ class Machines:
         self._introduce(facts.network)
 
     def boot(self, name: str, url: str) -> None:
-        """Start it. DogbreedError where it cannot start."""
-        machine = self._machines[name]
+        """Start it. DogbreedError where it cannot start, or is not there any more."""
         with self._lock:
+            machine = self._machines.get(name)
+            if machine is None:
+                raise DogbreedError(f"the machine {name} is gone")
             network = self._networks.get(machine.facts.network)
             if network is None:
                 network = self._networks[machine.facts.network] = Network.make()
         host = machine.boot(network, url, self._server)
+        if self._machines.get(name) is not machine:  # all was ended meanwhile
+            host.end()
+            raise DogbreedError(f"the machine {name} is gone")
         threading.Thread(target=self._watch, args=[machine, host], daemon=True).start()
 
     def run(self, name: str, script: str, limit_s: float, url: str) -> tuple[int | None, str, str]:

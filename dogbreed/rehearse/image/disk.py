@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import dogbreed
@@ -71,6 +72,10 @@ class Disk:
                 f"REHEARSE_NOTE={shlex.quote(self.place(NOTE))} "
                 f'exec {python} -I -S -c {shlex.quote(tools)} "$(basename "$0")" "$@"',
             )
+        # Where the packages lie that are only on PYTHONPATH here, which a machine does not have.
+        found = find_spec("botocore")
+        packages = os.fspath(Path(found.origin).parent.parent) if found and found.origin else root
+        path += f"; sys.path.append({packages!r})"
         aws = f"{path}; from dogbreed.rehearse import aws_command; sys.exit(aws_command.main())"
         self._program(f"{_BIN}/aws", f'exec {python} -I -c {shlex.quote(aws)} "$@"')
 
