@@ -146,7 +146,9 @@ def _read(paths: list[Path], *, live: bool, regions: list[str], profile: str | N
             raise UsageError("--live reads the account, not files", "leave out the paths, or --live")
         from dogbreed.audit import live as account
 
-        return account.read_account(_aws(profile, regions), regions or None, ui.note)
+        ui.note("reading the account; --verbose names every call")
+        tell = ui.note if ui.verbose else None
+        return account.read_account(_aws(profile, regions), regions or None, tell)
     from dogbreed.audit import parse
 
     for path in paths:

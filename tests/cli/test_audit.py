@@ -168,6 +168,13 @@ def test_wrong_usage(tree: Path, words: tuple[str, ...]) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("words", [("--live",), ("--access-analyzer",)])
+def test_an_account_needs_credentials(tree: Path, words: tuple[str, ...]) -> None:
+    result = audit(tree, *words, "--region", "eu-west-1", AWS_EC2_METADATA_DISABLED="true")
+    assert result.returncode == 4
+    assert "no AWS credentials" in result.stderr
+
+
 def test_rules_can_be_listed_and_explained(tree: Path) -> None:
     listed = audit(tree, "--rules")
     rows = [line.split("\t") for line in listed.stdout.splitlines()]
