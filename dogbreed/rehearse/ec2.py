@@ -27,6 +27,7 @@ from dogbreed.rehearse import (
     ec2_metadata,
     ec2_prices,
     ec2_records,
+    ec2_rights,
     sandbox,
     ssm_commands,
 )
@@ -80,15 +81,17 @@ class Ec2:
                     raise AwsError("IdempotentParameterMismatch", _MISMATCH)
                 return ec2_records.reservation(before[1])
             params = merged(backend, call.params)
-            reservation = self.launch(backend, params, int(params["MaxCount"]), dry_run=bool(params.get("DryRun")))
+            reservation = self.launch(call, params, int(params["MaxCount"]), dry_run=bool(params.get("DryRun")))
             if token:
                 self._tokens[call.region, token] = (said, reservation)
         return ec2_records.reservation(reservation)
 
-    def launch(self, backend: Any, params: Params, count: int, *, dry_run: bool = False) -> Any:
-        """Start `count` machines; moto's reservation. AwsError where AWS would refuse."""
+    def launch(self, call: Call, params: Params, count: int, *, dry_run: bool = False) -> Any:
+        """Start `count` machines for a call; moto's reservation. AwsError where AWS would refuse."""
+        backend = self.backend(call)
         zone = ec2_checks.check(self.cloud, backend, params, count)
         self.records.check_group(backend.region_name, params)
+        ec2_rights.need(self.cloud, call, backend, params)
         if dry_run:
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         reservation = ec2_launch.make(self.cloud, backend, params, count, zone)

@@ -56,9 +56,8 @@ class Fleets:
         if told.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         fleet = Fleet(f"fleet-{uuid.uuid4()}", told, call.region, datetime.now(UTC))
-        backend = self._ec2.backend(call)
         for market, capacity, options in self._wanted(told):
-            self._fill(fleet, backend, market, capacity, options)
+            self._fill(fleet, call, market, capacity, options)
         self._fleets[fleet.id] = fleet
         if kind == "instant":
             return {"FleetId": fleet.id, "Errors": fleet.errors, "Instances": fleet.instances}
@@ -79,7 +78,7 @@ class Fleets:
         ]
         return [part for part in parts if part[1]]
 
-    def _fill(self, fleet: Fleet, backend: Any, market: str, capacity: float, options: Params) -> None:
+    def _fill(self, fleet: Fleet, call: Call, market: str, capacity: float, options: Params) -> None:
         got, started = 0.0, []
         for config, override in _pools(fleet.told):
             if got >= capacity:
@@ -88,8 +87,8 @@ class Fleets:
             count = int(-(-(capacity - got) // weight))
             shown = {"LaunchTemplateSpecification": config["LaunchTemplateSpecification"], "Overrides": override}
             try:
-                params = self._params(backend, fleet, config, override, market)
-                reservation = self._ec2.launch(backend, params, count)
+                params = self._params(self._ec2.backend(call), fleet, config, override, market)
+                reservation = self._ec2.launch(call, params, count)
             except AwsError as error:
                 fault = {"ErrorCode": error.code, "ErrorMessage": error.message, "Lifecycle": market}
                 fleet.errors.append(fault | {"LaunchTemplateAndOverrides": shown})

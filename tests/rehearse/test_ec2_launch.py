@@ -95,6 +95,24 @@ def test_all_of_a_launch_template_applies(account: Server) -> None:
         instances.shown(one["InstanceId"], "from the template")
 
 
+def test_what_a_template_hides_is_recorded_and_can_be_denied(account: Server) -> None:
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}]}]
+    wanted = template(
+        IamInstanceProfile={"Name": instances.profile()}, InstanceType="g5.xlarge", TagSpecifications=tags
+    )
+    account.ask("fault", kind="deny", target="iam:PassRole")
+    asked: dict[str, Any] = {"LaunchTemplate": wanted, "MinCount": 1, "MaxCount": 1}
+    with pytest.raises(ClientError, match=r"is not authorized to perform: iam:PassRole on resource: .*role/machines"):
+        ec2().run_instances(**asked)
+    account.ask("clear")
+    ec2().run_instances(**asked)
+    calls = [call for call in account.ask("calls") if call["operation"] == "RunInstances"]
+    assert {call["action"] for call in calls} == {"ec2:RunInstances", "iam:PassRole", "ec2:CreateTags"}
+    touched = {resource for call in calls for resource in call["resources"] if call["action"] == "ec2:RunInstances"}
+    assert f"arn:aws:ec2:eu-west-1::image/{instances.image()}" in touched
+    assert any(":launch-template/lt-" in resource for resource in touched)
+
+
 def test_a_client_token_starts_machines_once(account: Server) -> None:
     asked = instances.request(ClientToken="once")
     first, second = ec2().run_instances(**asked), ec2().run_instances(**asked)
