@@ -90,9 +90,7 @@ def audit_iam(
         Path | None,
         _option("--calls", help="Recorded calls to compare the grants with.", panel=_ASK, metavar="FILE"),
     ] = None,
-    fix: Annotated[
-        bool, _option("--fix", help="With --calls or --live: the least privilege, as a diff.", panel=_ASK)
-    ] = False,
+    fix: Annotated[bool, _option("--fix", help="With --calls: the least privilege, as a diff.", panel=_ASK)] = False,
     write: Annotated[bool, _option("--write", help="With --fix: change the files.", panel=_ASK)] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -108,14 +106,14 @@ def audit_iam(
 
     threshold = outcome.threshold(fail_on)
     forms = {"sarif": sarif, "junit": junit, "markdown": markdown}
-    _check_words(forms, json=json, can=can, context=context, fix=fix, write=write, calls=calls, live=live)
+    _check_words(forms, json=json, can=can, context=context, fix=fix, write=write, calls=calls)
     if rules or explain:
         view.explain(explain) if explain else view.list_rules()
         return
     corpus = _read(paths or [], live=live, regions=region or [], profile=profile)
     if can:
         raise typer.Exit(view.answer_can(corpus, *can, context or []))
-    if fix:
+    if fix and calls:
         raise typer.Exit(view.show_fixes(corpus, calls, write=write))
     report = _look(corpus, calls, access_analyzer=access_analyzer, profile=profile, regions=region or [])
     result = _settle(report, threshold, only or [], skip or [], suppressions, baseline, write_baseline)
@@ -134,7 +132,7 @@ def _check_words(forms: dict[str, str | None], **given: object) -> None:
         raise UsageError("--context belongs to --can", "add --can PRINCIPAL ACTION RESOURCE")
     if given["write"] and not given["fix"]:
         raise UsageError("--write belongs to --fix", "add --fix")
-    if given["fix"] and not (given["calls"] or given["live"]):
+    if given["fix"] and not given["calls"]:
         raise UsageError("--fix needs to know what is used", "add --calls FILE, from dogbreed rehearse calls --json")
 
 

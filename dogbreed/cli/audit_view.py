@@ -169,13 +169,11 @@ def _check_action(action: str) -> None:
         raise UsageError(f"--can: there is no action {action}", hint)
 
 
-def show_fixes(corpus: Corpus, calls: Path | None, *, write: bool) -> int:
+def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
     """The tight policies as a diff, or written; the exit code."""
     from dogbreed.audit import rewrite
     from dogbreed.audit.least import read_calls, tighten
 
-    if calls is None:
-        raise UsageError("--fix needs recorded calls", "add --calls FILE, from dogbreed rehearse calls --json")
     recorded = read_calls(calls)
     changed, elsewhere = rewrite.rewrite(tighten(corpus, recorded))
     if ui.json:

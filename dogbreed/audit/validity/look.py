@@ -47,7 +47,9 @@ class Look:
         )
 
     def cannot_say(self, code: str, path: Path, reason: str) -> None:
-        """A code that could not be decided."""
+        """A code that could not be decided; the same reason is given once, at its first place."""
+        if any(isinstance(one, Undecided) and one.reason == reason for one in self.said):
+            return
         place = self.policy.source.locate((*self.policy.path, *path))
         self.said.append(Undecided(RULES[code].id, self.policy.name, place, reason))
 
