@@ -176,7 +176,7 @@ class _Assembly:
         elif one.type == "AWS::IAM::UserToGroupAddition":
             for user in self._named(one):
                 if user.kind == "user":
-                    user.groups += (str(one.get("GroupName")),)
+                    user.groups += tuple(str(name) for name in _list(one.get("GroupName")))
         elif one.type == "AWS::SSO::PermissionSet":
             self._alone(one, Kind.PERMISSION_SET, "InlinePolicy")
         elif one.type == "AWS::Organizations::Policy":

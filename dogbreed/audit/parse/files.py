@@ -32,7 +32,8 @@ _NEVER = re.compile(
     r"docx?|xlsx?|pptx?|map|tfvars|patch|diff|sarif)$",
     re.IGNORECASE,
 )
-_JSON_MARK = re.compile(rb"\s*[\[{]|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|%7[Bb])")
+_JSON_MARK = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[\[{]|%7[Bb])")
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 _YAML_MARK = re.compile(rb"AWS::|AWSTemplateFormatVersion|^\s*[\"']?Statement[\"']?\s*:", re.MULTILINE)
 _HEAD = 4096
 
@@ -93,7 +94,9 @@ def kind(path: Path, named: bool) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEAD)
-        if b"\0" in head and head[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        if head[:2] in _WIDE:
+            head = head.decode("utf-16", errors="ignore").encode()
+        elif b"\0" in head:
             return ""
         if _JSON_MARK.match(head):
             return "json" if size <= LARGEST else ""

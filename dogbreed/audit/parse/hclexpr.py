@@ -242,7 +242,11 @@ def _splat(tree: Any, scope: Scope) -> Any:
 
 def _conditional(tree: Any, scope: Scope) -> Any:
     condition, yes, no = trees(tree)
-    answer = evaluate(condition, scope)
+    return _chosen(evaluate(condition, scope), yes, no, scope)
+
+
+def _chosen(answer: Any, yes: Any, no: Any, scope: Scope) -> Any:
+    """The branch that a condition takes; where it is not known, what both branches agree on."""
     if isinstance(answer, bool):
         return evaluate(yes if answer else no, scope)
     first, second = evaluate(yes, scope), evaluate(no, scope)
@@ -260,10 +264,13 @@ def _unary(tree: Any, scope: Scope) -> Any:
 
 
 def _binary(tree: Any, scope: Scope) -> Any:
-    """A chain of operators, which the grammar gives without their order."""
+    """A chain of operators, which the grammar gives without their order: `a == b ? c : d` as a == (b ? c : d)."""
     values, operators = [], []
-    node = tree
-    while getattr(node, "data", "") == "binary_op":
+    node, branches = tree, None
+    while node.data == "binary_op" or (node.data == "conditional" and branches is None):
+        if node.data == "conditional":
+            node, *branches = trees(node)
+            continue
         left, term = trees(node)
         operator, node = trees(term)
         values.append(evaluate(left, scope))
@@ -276,7 +283,7 @@ def _binary(tree: Any, scope: Scope) -> Any:
                 values[at : at + 2] = [_operate(operators.pop(at), values[at], values[at + 1])]
             else:
                 at += 1
-    return values[0]
+    return values[0] if branches is None else _chosen(values[0], branches[0], branches[1], scope)
 
 
 def _operate(operator: str, left: Any, right: Any) -> Any:

@@ -1,0 +1,321 @@
+"""Terraform: expressions worked out, unknown kept unknown, modules and plans followed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dogbreed.audit.model import HOLE, UNKNOWN, Corpus
+from dogbreed.audit.parse import hclexpr, hclmodule, read
+
+MODULE = """
+locals {
+  name = "dogs-${var.stage}"
+  many = ["a", "b"]
+  tags = { x = 1, y = 2 }
+  loop = local.loop
+}
+variable "stage" { default = "dev" }
+variable "text" { type = string }
+variable "list" { type = list(string) }
+variable "none" { default = null }
+data "aws_caller_identity" "me" {}
+data "aws_region" "here" {}
+data "aws_iam_policy" "full" { name = "AmazonSageMakerFullAccess" }
+resource "aws_iam_role" "r" { name = "${local.name}-role" }
+resource "aws_s3_bucket" "b" { bucket_prefix = "photos-" }
+resource "aws_sns_topic" "t" {}
+resource "aws_iam_role" "each" {
+  for_each = toset(["one", "two"])
+  name     = "role-${each.key}"
+}
+"""
+CASES: list[tuple[str, Any]] = [
+    ('"a-${local.name}"', "a-dogs-dev"),
+    ("local.many[1]", "b"),
+    ("local.tags", {"x": 1, "y": 2}),
+    ('local.tags["y"]', 2),
+    ("local.loop", UNKNOWN),
+    ("var.text", HOLE),
+    ('"${var.text}-x"', f"{HOLE}-x"),
+    ("var.list", UNKNOWN),
+    ("var.none", None),
+    ("var.nowhere", UNKNOWN),
+    ("1 + 2 * 3", 7),
+    ("(1 + 2) * 3", 9),
+    ("2 * 3 == 6 && !false", True),
+    ("true || var.list", True),
+    ('var.text == "a"', UNKNOWN),
+    ('var.stage == "dev" ? "yes" : "no"', "yes"),
+    ('var.text == "a" ? "yes" : "no"', HOLE),
+    ('var.text == "a" ? "same" : "same"', "same"),
+    ("[for one in local.many : upper(one)]", ["A", "B"]),
+    ('{for key, value in local.tags : key => value if key != "x"}', {"y": 2}),
+    ("[for one in var.list : one]", UNKNOWN),
+    ('jsonencode({Version = "1", "Statement": []})', {"Version": "1", "Statement": []}),
+    ('concat(local.many, ["c"])', ["a", "b", "c"]),
+    ('merge(local.tags, {z = "3"})', {"x": 1, "y": 2, "z": "3"}),
+    ('format("%s/%d", local.name, 3)', "dogs-dev/3"),
+    ('join(",", local.many)', "a,b"),
+    ('lookup(local.tags, "q", "w")', "w"),
+    ('cidrsubnet("10.0.0.0/8", 8, 1)', UNKNOWN),
+    ("data.aws_caller_identity.me.account_id", "000000000000"),
+    ("data.aws_region.here.name", "own-region-1"),
+    ("data.aws_iam_policy.full.arn", "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"),
+    ("aws_iam_role.r.arn", "arn:aws:iam::000000000000:role/dogs-dev-role"),
+    ("aws_iam_role.r.name", "dogs-dev-role"),
+    ("aws_iam_role.r.unique_id", HOLE),
+    ('aws_iam_role.each["one"].arn', "arn:aws:iam::000000000000:role/role-one"),
+    ("aws_s3_bucket.b.arn", "arn:aws:s3:::photos-b"),
+    ("aws_sns_topic.t.id", "arn:aws:sns:own-region-1:000000000000:t"),
+    ("aws_iam_role.r[*].arn", ["arn:aws:iam::000000000000:role/dogs-dev-role"]),
+    ('"$${literal} \\"quoted\\""', '${literal} "quoted"'),
+    ('"%{ if true }a%{ endif }"', HOLE),
+]
+
+
+@pytest.mark.parametrize(("expression", "wanted"), CASES, ids=[one[0] for one in CASES])
+def test_expressions_give_what_terraform_gives(expression: str, wanted: Any) -> None:
+    files = hclmodule.Files(Path())
+    files.add(MODULE, "main.tf")
+    found = hclexpr.parse_and_evaluate(expression, hclmodule.Module(files, {}, ""))
+    assert found is wanted if wanted is UNKNOWN else found == wanted
+
+
+@given(st.text('abx.[]{}()"$,=?:!&|+-*/<> 123\n', max_size=30))
+def test_any_expression_gives_a_value(text: str) -> None:
+    files = hclmodule.Files(Path())
+    files.add(MODULE, "main.tf")
+    hclexpr.parse_and_evaluate(text, hclmodule.Module(files, {}, ""))
+
+
+def written(folder: Path, **texts: str) -> Corpus:
+    for name, text in texts.items():
+        path = folder / f"{name.replace('__', '/')}.tf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read([folder])
+
+
+DOCUMENT = """\
+data "aws_iam_policy_document" "base" {
+  statement {
+    sid       = "Base"
+    actions   = ["s3:GetObject"]
+    resources = ["*"]
+  }
+}
+data "aws_iam_policy_document" "all" {
+  source_policy_documents   = [data.aws_iam_policy_document.base.json]
+  override_policy_documents = [
+    jsonencode({ Statement = [{ Sid = "Own", Effect = "Deny", Action = "s3:*", Resource = "*" }] })
+  ]
+  statement {
+    sid           = "Own"
+    not_actions   = ["iam:*"]
+    not_resources = ["arn:aws:s3:::a"]
+  }
+  dynamic "statement" {
+    for_each = ["x", "y"]
+    content {
+      effect    = "Deny"
+      actions   = ["s3:Delete*"]
+      resources = ["arn:aws:s3:::${statement.value}/*"]
+      principals {
+        type        = "AWS"
+        identifiers = ["111122223333"]
+      }
+      condition {
+        test     = "StringLike"
+        variable = "aws:username"
+        values   = ["&{aws:PrincipalTag/x}"]
+      }
+    }
+  }
+}
+resource "aws_iam_policy" "p" { policy = data.aws_iam_policy_document.all.json }
+resource "aws_iam_user" "u" { name = "ann" }
+resource "aws_iam_group" "g" { name = "people" }
+resource "aws_iam_group_policy_attachment" "a" {
+  group      = aws_iam_group.g.name
+  policy_arn = aws_iam_policy.p.arn
+}
+resource "aws_iam_user_group_membership" "m" {
+  user   = aws_iam_user.u.name
+  groups = [aws_iam_group.g.name]
+}
+"""
+
+
+def test_policy_documents_are_put_together(tmp_path: Path) -> None:
+    corpus = written(tmp_path, main=DOCUMENT)
+    user = next(one for one in corpus.principals if one.kind == "user")
+    (policy,) = user.policies
+    sids = [(one.sid, one.effect) for one in policy.statements]
+    assert sids == [("Base", "Allow"), ("Own", "Deny"), ("", "Deny"), ("", "Deny")]
+    last = policy.statements[3]
+    assert last.resources == ("arn:aws:s3:::y/*",)
+    assert last.principals == (("AWS", "111122223333"),)
+    assert last.conditions[0].values == ("${aws:PrincipalTag/x}",)
+    assert (policy.statements[0].at("Action", 0).line, last.at("Action").line) == (4, 22)
+
+
+def test_a_policy_in_a_heredoc_keeps_its_lines(tmp_path: Path) -> None:
+    text = """\
+resource "aws_iam_role" "r" {
+  assume_role_policy = <<EOF
+{
+  "Version": "2012-10-17",
+  "Statement": [{"Effect": "Allow",
+                 "Principal": {"Service": "${var.service}"},
+                 "Action": "sts:AssumeRole"}]
+}
+EOF
+}
+variable "service" { default = "ec2.amazonaws.com" }
+"""
+    (role,) = written(tmp_path, main=text).principals
+    assert role.trust is not None
+    assert role.trust.statements[0].principals == (("Service", "ec2.amazonaws.com"),)
+    place = role.trust.statements[0].at("Action")
+    assert (place.line, place.column) == (7, 28)
+
+
+def test_modules_are_read_as_they_are_called(tmp_path: Path) -> None:
+    corpus = written(
+        tmp_path,
+        main='module "a" {\n  source = "./inner"\n  name = "first"\n}\n'
+        'resource "aws_lambda_function" "f" {\n  role = module.a.arn\n}\n',
+        inner__main='variable "name" {}\nresource "aws_iam_role" "r" {\n  name = var.name\n}\n'
+        'output "arn" {\n  value = aws_iam_role.r.arn\n}\n',
+    )
+    (role,) = corpus.principals
+    assert role.name == "first"
+    assert corpus.resources[0].roles == (role.arn,)
+    assert role.location.file.endswith("inner/main.tf")
+
+
+def test_values_of_tfvars_win_and_a_count_of_zero_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "terraform.tfvars").write_text("on = false\n")
+    text = 'variable "on" { default = true }\nresource "aws_kms_key" "k" {\n  count = var.on ? 1 : 0\n}\n'
+    assert written(tmp_path, main=text).resources == []
+
+
+def test_a_broken_file_says_where_and_the_others_are_read(tmp_path: Path) -> None:
+    corpus = written(tmp_path, main='resource "aws_kms_key" "k" {}\n', other='resource "aws_kms_key" {\n  a = \n}\n')
+    assert [one.type for one in corpus.resources] == ["AWS::KMS::Key"]
+    (error,) = corpus.errors
+    assert error.location.file.endswith("other.tf")
+    assert error.location.line in (2, 3)
+
+
+def test_s3_is_set_up_by_resources_of_its_own(tmp_path: Path) -> None:
+    text = """\
+resource "aws_s3_bucket" "b" { bucket = "dogs" }
+resource "aws_s3_bucket_versioning" "b" {
+  bucket = aws_s3_bucket.b.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+resource "aws_s3_bucket_server_side_encryption_configuration" "b" {
+  bucket = aws_s3_bucket.b.bucket
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "aws:kms"
+    }
+  }
+}
+resource "aws_s3_bucket_public_access_block" "b" {
+  bucket                  = aws_s3_bucket.b.id
+  block_public_acls       = true
+  ignore_public_acls      = true
+  block_public_policy     = true
+  restrict_public_buckets = true
+}
+resource "aws_s3_bucket_policy" "b" {
+  bucket = aws_s3_bucket.b.id
+  policy = jsonencode({ Statement = [{ Effect = "Allow", Principal = "*", Action = "s3:GetObject", Resource = "*" }] })
+}
+"""
+    (bucket,) = written(tmp_path, main=text).resources
+    assert bucket.get("VersioningConfiguration", "Status") == "Enabled"
+    rule = bucket.get("BucketEncryption", "ServerSideEncryptionConfiguration", 0)
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert bucket.get("PublicAccessBlockConfiguration", "RestrictPublicBuckets") is True
+    assert bucket.at("VersioningConfiguration", "Status").line == 5
+    assert bucket.policies[0].attached_to == bucket.arn == "arn:aws:s3:::dogs"
+
+
+# -- plans
+
+
+def planned(*resources: dict[str, Any], unknown: dict[str, Any] | None = None, config: Any = ()) -> dict[str, Any]:
+    changes = [
+        {"address": key, "mode": "managed", "change": {"after_unknown": one}} for key, one in (unknown or {}).items()
+    ]
+    return {
+        "format_version": "1.2",
+        "planned_values": {"root_module": {"resources": list(resources)}},
+        "resource_changes": changes,
+        "configuration": {"root_module": {"resources": list(config)}},
+    }
+
+
+def entry(type: str, name: str, /, **values: Any) -> dict[str, Any]:
+    return {"address": f"{type}.{name}", "mode": "managed", "type": type, "name": name, "values": values}
+
+
+def expressions(type: str, name: str, /, **references: list[str]) -> dict[str, Any]:
+    return {"address": f"{type}.{name}", "expressions": {key: {"references": one} for key, one in references.items()}}
+
+
+def test_a_plan_follows_what_is_known_after_the_apply(tmp_path: Path) -> None:
+    statement = json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    )
+    plan = planned(
+        entry("aws_iam_role", "r", name="run", assume_role_policy=None),
+        entry("aws_iam_policy", "p", name="all", policy=statement),
+        entry("aws_iam_role_policy_attachment", "a", role="run"),
+        entry("aws_lambda_function", "f", function_name="f", runtime="python3.7"),
+        entry("aws_sagemaker_notebook_instance", "n", name="n", subnet_id=None),
+        unknown={
+            "aws_iam_role_policy_attachment.a": {"policy_arn": True},
+            "aws_lambda_function.f": {"role": True, "arn": True, "kms_key_arn": True},
+            "aws_sagemaker_notebook_instance.n": {"kms_key_id": True, "security_groups": True},
+        },
+        config=[
+            expressions("aws_iam_role_policy_attachment", "a", policy_arn=["aws_iam_policy.p.arn", "aws_iam_policy.p"]),
+            expressions("aws_lambda_function", "f", role=["aws_iam_role.r.arn", "aws_iam_role.r"]),
+            expressions("aws_sagemaker_notebook_instance", "n", kms_key_id=["aws_kms_key.k.arn", "aws_kms_key.k"]),
+        ],
+    )
+    (tmp_path / "plan.json").write_text(json.dumps(plan, indent=1))
+    corpus = read([tmp_path])
+    (role,) = corpus.principals
+    assert [one.name for one in role.policies] == ["all"]
+    function, notebook = corpus.resources
+    assert function.roles == (role.arn,)
+    assert function.get("KmsKeyArn") is None
+    assert notebook.get("KmsKeyId") == HOLE
+    assert notebook.get("SecurityGroupIds") is None
+    line = (tmp_path / "plan.json").read_text().splitlines()[function.at("Runtime").line - 1]
+    assert "python3.7" in line
+
+
+def test_a_state_is_read_like_a_plan(tmp_path: Path) -> None:
+    state = {
+        "format_version": "1.0",
+        "terraform_version": "1.9",
+        "values": {
+            "root_module": {"child_modules": [{"resources": [entry("aws_kms_key", "k", enable_key_rotation=True)]}]}
+        },
+    }
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert read([tmp_path]).resources[0].get("EnableKeyRotation") is True
