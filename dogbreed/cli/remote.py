@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -48,15 +47,12 @@ def logs(
     from dogbreed.cloud import remote
 
     shown: list[dict[str, Any]] = []
-    with closing(remote.backend(aws, found).logs(found, follow=follow)) as lines:
-        for line in lines:
-            if line is None:
-                continue
-            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time))
-            if json:
-                shown.append({"time": when, "host": line.host, "text": line.text})
-            else:
-                ui.line(f"{when} {line.host} {line.text}")
+    for line in filter(None, remote.backend(aws, found).logs(found, follow=follow)):
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time))
+        if json:
+            shown.append({"time": when, "host": line.host, "text": line.text})
+        else:
+            ui.line(f"{when} {line.host} {line.text}")
     if json:
         ui.answer(shown)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -200,8 +199,8 @@ def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = Non
     error: dict[str, Any] = {}
     told, looked = "", 0.0
     try:
-        with View(epochs) as view, closing(remote.backend(aws, run).logs(run, follow=True)) as lines:
-            for line in lines:
+        with View(epochs) as view:
+            for line in remote.backend(aws, run).logs(run, follow=True):
                 if line is not None:
                     event = launch.parse(line.text)
                     if event is None:

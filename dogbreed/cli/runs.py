@@ -76,7 +76,7 @@ def _with_remote(found: list[dict[str, Any]], region: str | None) -> list[dict[s
 
     try:
         aws = Aws(settings)
-        known = [remote.refresh(aws, run) for run in remote.listed(Store(aws))]
+        known = [remote.seen(aws, run) for run in remote.listed(Store(aws))]
     # Whatever the account answers, the runs here are listed.
     except Exception as error:
         told = error if isinstance(error, DogbreedError) else errors.translate(error)
@@ -152,7 +152,11 @@ def _elsewhere(path: Path) -> dict[str, Any]:
         return {"state": "damaged", "hint": error.message}
     last = run.last
     known = _remote(run) | {"when": run.created}
-    return known if (path / "model.json").exists() else known | _state(run, last.status if last else "launching", "")
+    return (
+        known
+        if (path / "model.json").exists()
+        else known | _state(run, last.status if last else "launching", last.detail if last else "")
+    )
 
 
 def _is_run(path: Path) -> bool:

@@ -7,7 +7,7 @@ that launched it, and from any other laptop. A backend (SageMaker, EC2) says how
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -51,9 +51,10 @@ class Attempt:
 
     name: str
     created: str
-    status: str = "launching"
+    status: Status = "launching"
     seconds: float = 0.0
     usd: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Backend(Protocol):
     def state(self, run: RemoteRun) -> State:
         """Look at the newest attempt."""
 
-    def logs(self, run: RemoteRun, *, follow: bool) -> Generator[LogLine | None]:
+    def logs(self, run: RemoteRun, *, follow: bool) -> Iterator[LogLine | None]:
         """The lines of all attempts so far; with `follow` until the run has ended, None each time nothing was new."""
 
     def stop(self, run: RemoteRun) -> None:
@@ -212,9 +213,11 @@ def refresh(aws: Aws, run: RemoteRun) -> tuple[RemoteRun, State]:
     return run, replace(state, usd=run.spent)
 
 
-def here(root: Path = HERE) -> list[RemoteRun]:
-    """The remote runs that have a folder here."""
-    return [read(path.parent) for path in sorted(root.glob(f"*/{FILE}"))]
+def seen(aws: Aws, run: RemoteRun) -> tuple[RemoteRun, State]:
+    """The same, but for a run that had ended when it was last looked at what is known of it."""
+    if run.last and run.last.status in ENDED:
+        return run, State(run.last.status, run.last.detail, seconds=run.last.seconds, usd=run.spent)
+    return refresh(aws, run)
 
 
 def read(folder: Path) -> RemoteRun:

@@ -6,7 +6,7 @@ import io
 import math
 import tarfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -236,7 +236,7 @@ class SageMaker:
         status = _STATUS.get(seen["TrainingJobStatus"], "running" if started else "starting")
         return State(status, _detail(seen), started, ended, seconds)
 
-    def logs(self, run: RemoteRun, *, follow: bool) -> Generator[LogLine | None]:
+    def logs(self, run: RemoteRun, *, follow: bool) -> Iterator[LogLine | None]:
         """The lines of all attempts, in order; see `remote.Backend`."""
         tokens: dict[str, str] = {}
         quiet = 0
