@@ -165,6 +165,10 @@ def fault(
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after this many hits.")] = None,
     zone: Annotated[str, typer.Option(help="For no-capacity: only in this zone.")] = "*",
+    market: Annotated[str, typer.Option(help="For no-capacity: only spot, or only on-demand; * for both.")] = "*",
+    lead: Annotated[
+        float | None, typer.Option(min=0, help="For spot-interrupt: seconds from the notice to the machine's end; 120.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is hit.")] = 0,
     clear: Annotated[bool, typer.Option("--clear", help="Lift the faults (of this kind).")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show what is in force.")] = False,
@@ -180,6 +184,8 @@ def fault(
 
     Example: dogbreed rehearse fault deny sagemaker:CreateTrainingJob
 
+    Example: dogbreed rehearse fault no-capacity 'g5.*' --zone eu-west-1a --market spot
+
     Example: dogbreed rehearse fault --clear
     """
     server = _server()
@@ -189,17 +195,21 @@ def fault(
         raise UsageError("which fault?", f"one of {', '.join(_KINDS)}; or --list, or --clear")
     if kind == "deny" and target == "*" and not clear:
         raise UsageError("which action is to be denied?", "for example: dogbreed rehearse fault deny s3:PutObject")
+    if market not in ("*", "spot", "on-demand"):
+        raise UsageError(f"no market is called {market}", "--market spot or --market on-demand")
     if dry_run:
         ui.note(f"would {'lift' if clear else 'set'} {kind or 'all faults'}")
         return
     if clear:
         server.ask("clear", kind=kind)
     elif kind == "spot-interrupt":
+        if lead is not None:
+            server.ask("spot-lead", seconds=lead)
         hit = server.ask("interrupt", target=target)
         ui.note(f"interrupted: {', '.join(hit)}" if hit else "nothing on spot capacity is running")
     elif kind:
         share = share if share is not None else _SHARES.get(kind, 1.0)
-        server.ask("fault", kind=kind, target=target, share=share, count=count, zone=zone, seed=seed)
+        server.ask("fault", kind=kind, target=target, share=share, count=count, zone=zone, market=market, seed=seed)
     told = server.ask("faults")
     if json:
         ui.answer(told)
