@@ -15,6 +15,7 @@ from dogbreed.audit.checks.table import (
     is_unknown,
     known,
     member,
+    partial,
     rule,
     switched,
     truth,
@@ -162,6 +163,8 @@ def job_keys(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
     if not _local_disks(resource.get("ResourceConfig", "InstanceType")):
         paths.insert(0, ("ResourceConfig", "VolumeKmsKeyId"))
     for path in paths:
+        if partial(resource, path[0]):
+            continue
         if resource.get(*path) is UNKNOWN:
             yield from is_unknown(resource, path)
         elif not has_content(resource.get(*path)):

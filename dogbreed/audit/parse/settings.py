@@ -7,7 +7,7 @@ import tomllib
 from typing import Any
 
 from dogbreed.audit.finding import BrokenInput, Location
-from dogbreed.audit.model import Corpus, Resource
+from dogbreed.audit.model import HOLE, Corpus, Resource
 from dogbreed.audit.parse.assemble import assemble
 from dogbreed.audit.parse.placed import At, Obj, Placed
 from dogbreed.audit.source import Fixed
@@ -44,7 +44,8 @@ def _training_job(sagemaker: dict[str, Any], aws: dict[str, Any], places: dict[s
     job.put("EnableInterContainerTrafficEncryption", encrypt, places.get("sagemaker.encrypt_traffic"))
     if not encrypt:
         # How many machines there are is said when the job is started; the setting is for several.
-        job.put("ResourceConfig", {"InstanceCount": 2}, places.get("sagemaker.encrypt_traffic"))
+        config = {"InstanceCount": 2, "VolumeKmsKeyId": HOLE}
+        job.put("ResourceConfig", config, places.get("sagemaker.encrypt_traffic"))
     if image := sagemaker.get("image"):
         job.put(
             "AlgorithmSpecification",
