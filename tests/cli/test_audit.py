@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from program import dogbreed, terminal
+
+from dogbreed.cli import main
+from dogbreed.ui import ui
 
 TYPO = """{"Version": "2012-10-17",
  "Statement": [
@@ -27,6 +33,28 @@ def tree(tmp_path: Path) -> Path:
 
 def audit(tree: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return dogbreed("audit-iam", *words, cwd=tree, **environment)
+
+
+Inside = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def inside(tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """The same without a process of its own, for what is tried many times."""
+    monkeypatch.chdir(tree)
+    monkeypatch.setattr(main, "app", typer.Typer(pretty_exceptions_enable=False))
+    main.app.callback()(lambda: None)
+    main.load(["audit-iam"])
+    for name, value in {"json": False, "quiet": False, "verbose": False, "colour": True}.items():
+        monkeypatch.setattr(ui, name, value)
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["dogbreed", "audit-iam", *map(str, words)])
+        code = main.run()
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, shown.out, shown.err)
+
+    return run
 
 
 def answer(tree: Path, *words: object) -> Any:
@@ -53,9 +81,9 @@ def test_no_arguments_are_needed(tree: Path) -> None:
         (SOUND, "info", 0),
     ],
 )
-def test_exit_codes(tree: Path, text: str, fail_on: str, code: int) -> None:
+def test_exit_codes(tree: Path, inside: Inside, text: str, fail_on: str, code: int) -> None:
     (tree / "iam" / "typo.json").write_text(text)
-    assert audit(tree, "--fail-on", fail_on).returncode == code
+    assert inside("--fail-on", fail_on).returncode == code
 
 
 def test_broken_input_is_never_a_pass_and_the_rest_is_audited(tree: Path) -> None:
@@ -161,8 +189,8 @@ def test_suppressions(tree: Path) -> None:
         ("--calls", "nosuch.json"),
     ],
 )
-def test_wrong_usage(tree: Path, words: tuple[str, ...]) -> None:
-    result = audit(tree, *words)
+def test_wrong_usage(inside: Inside, words: tuple[str, ...]) -> None:
+    result = inside(*words)
     assert result.returncode == 2, result.stderr
     assert "hint" in result.stderr
     assert "Traceback" not in result.stderr
@@ -187,10 +215,10 @@ def test_rules_can_be_listed_and_explained(tree: Path) -> None:
     assert "fix: " in explained.stdout
 
 
-def test_only_and_skip(tree: Path) -> None:
-    assert audit(tree, "--only", "AA-INVALID_ACTION").stdout
-    assert not audit(tree, "--only", "SM-*").stdout
-    assert not audit(tree, "--skip", "AA-INVALID_*").stdout
+def test_only_and_skip(inside: Inside) -> None:
+    assert inside("--only", "AA-INVALID_ACTION").stdout
+    assert not inside("--only", "SM-*").stdout
+    assert not inside("--skip", "AA-INVALID_*").stdout
 
 
 def test_in_a_terminal(tree: Path) -> None:
@@ -213,27 +241,27 @@ WORKER = "arn:aws:iam::123456789012:role/worker"
         (("s3:PutObject", "arn:aws:s3:::photos/rex.jpg"), 3, "no: "),
     ],
 )
-def test_can(tree: Path, words: tuple[str, str], code: int, said: str) -> None:
+def test_can(tree: Path, inside: Inside, words: tuple[str, str], code: int, said: str) -> None:
     (tree / "iam" / "typo.json").write_text(SOUND)
-    result = audit(tree, "--can", WORKER, *words)
+    result = inside("--can", WORKER, *words)
     assert result.returncode == code
     assert result.stdout.startswith(said)
     assert ("iam/typo.json:3:3" in result.stdout) == (code == 0)
 
 
-def test_can_with_a_context(tree: Path) -> None:
+def test_can_with_a_context(tree: Path, inside: Inside) -> None:
     condition = '"Condition": {"StringEquals": {"aws:SourceVpc": "vpc-1234abcd"}}, "Resource"'
     (tree / "iam" / "typo.json").write_text(SOUND.replace('"Resource"', condition))
     question = ("--can", WORKER, "s3:GetObject", "arn:aws:s3:::photos/rex.jpg", "--json")
     for context, code in ((), 3), (("--context", "aws:SourceVpc=vpc-1234abcd"), 0):
-        result = audit(tree, *question, *context)
+        result = inside(*question, *context)
         assert result.returncode == code
         assert json.loads(result.stdout)["answer"] == ("no" if code else "yes")
 
 
 @pytest.mark.parametrize("words", [("s3:GetObjct", "*"), ("s3:*", "*"), ("GetObject", "*")])
-def test_can_wants_one_action_that_exists(tree: Path, words: tuple[str, str]) -> None:
-    assert audit(tree, "--can", WORKER, *words).returncode == 2
+def test_can_wants_one_action_that_exists(inside: Inside, words: tuple[str, str]) -> None:
+    assert inside("--can", WORKER, *words).returncode == 2
 
 
 # -- least privilege
