@@ -1,0 +1,206 @@
+"""`dogbreed train-ec2` on the stand-in, from photos to a Run at home, with everything that can come in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standin
+
+from dogbreed.cloud import ec2_fleet, remote
+from dogbreed.cloud.bucket import Bucket
+from dogbreed.cloud.remote import RemoteRun, State
+from dogbreed.cloud.session import Aws
+from dogbreed.cloud.storage import Store
+from dogbreed.data.sample import draw_sample
+from dogbreed.rehearse.state import Server
+
+pytestmark = pytest.mark.slow
+
+# Every layer, so that nothing but the seed makes the weights equal; steps enough to be interrupted between two.
+RECIPE = """
+[train]
+method = "finetune"
+backbone = "shufflenet_v2_x0_5"
+weights = "none"
+precision = "fp32"
+instances = 2
+epochs = 6
+batch_size = 8
+patience = 0
+lr = 0.01
+[ec2]
+instance_type = "c5.large"
+"""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_sample(tmp_path_factory.mktemp("drawn") / "photos", breeds=3, photos=12, seed=5)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def here(photos: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training by two workers on this machine."""
+    folder = tmp_path_factory.mktemp("here")
+    words = ["train", os.fspath(photos), "--config", os.fspath(recipe), "--out", "run", "--quiet"]
+    subprocess.run([sys.executable, "-m", "dogbreed", *words], cwd=folder, check=True, timeout=120)
+    return folder / "run"
+
+
+@pytest.fixture
+def start(account: Server, photos: Path, recipe: Path, tmp_path: Path) -> Iterator[Any]:
+    """Starts `dogbreed train-ec2` with more words; what is still running in the end is ended."""
+    running = []
+
+    def begin(*words: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "dogbreed", "train-ec2", photos, "--config", recipe, "--yes", *words]
+        if "--resume" in words:
+            command.remove(photos)
+        process = subprocess.Popen(
+            [os.fspath(word) for word in command],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def dogbreed(*words: object, cwd: Path) -> str:
+    command = [sys.executable, "-m", "dogbreed", *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def only_run(aws: Aws) -> RemoteRun:
+    standin.until(Bucket(aws).find)
+    found: list[RemoteRun] = standin.until(lambda: remote.listed(Store(aws)))
+    return found[0]
+
+
+def state(aws: Aws) -> State:
+    return remote.refresh(aws, only_run(aws))[1]
+
+
+def alive(aws: Aws) -> list[ec2_fleet.Machine]:
+    return [machine for machine in ec2_fleet.machines(aws) if machine.alive]
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Its words, once it has ended well."""
+    out, words = process.communicate(timeout=150)
+    assert process.returncode == 0, words
+    return out + words
+
+
+def weights(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def only_folder(folder: Path) -> Path:
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
+def steps(aws: Aws, run: RemoteRun) -> list[dict[str, Any]]:
+    lines = remote.backend(aws, run).logs(run, follow=False)
+    events = [json.loads(line.text) for line in lines if line and line.text.startswith("{")]
+    return [event for event in events if event["event"] in ("train", "step", "epoch", "stopped")]
+
+
+def test_two_machines_reach_the_weights_of_two_workers_here(aws: Aws, start: Any, here: Path, tmp_path: Path) -> None:
+    words = ended(start())
+    run = only_folder(tmp_path)
+    assert weights(run) == weights(here)
+    assert "2 worker(s) on the CPU" in words and "epoch   6/6" in words
+    assert not alive(aws)
+    (listed,) = json.loads(dogbreed("runs", "--json", cwd=tmp_path))
+    assert listed["state"] == "finished"
+    assert not [row for row in rows(tmp_path) if row["kind"] in ("machine", "training run")]
+    metrics = aws.client("cloudwatch").list_metrics(Namespace="dogbreed/training")["Metrics"]
+    assert {"train_loss", "images_per_second"} <= {metric["MetricName"] for metric in metrics}
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    told: Any = json.loads(dogbreed("status", "--json", cwd=folder))
+    found: list[dict[str, Any]] = told["resources"]
+    return found
+
+
+def test_after_spot_capacity_is_taken_back_it_goes_on(
+    aws: Aws, account: Server, start: Any, here: Path, tmp_path: Path
+) -> None:
+    process = start("--spot")
+    run = only_run(aws)
+    at = random.randint(1, 3)
+    standin.until(lambda: len([one for one in steps(aws, run) if one["event"] == "epoch"]) >= at)
+    taken = random.choice(alive(aws)).id
+    assert account.ask("interrupt", target=taken) == [taken]
+    words = ended(process)
+    assert "taken away: starting others" in words
+    assert weights(only_folder(tmp_path)) == weights(here)
+    # Nothing is trained twice: the second attempt begins at the step at which the first one stopped.
+    told = steps(aws, run)
+    (stopped,) = [one for one in told if one["event"] == "stopped"]
+    first, second = (one for one in told if one["event"] == "train")
+    assert (first["epoch"], first["step"]) == (0, 0)
+    assert (second["epoch"], second["step"]) == (stopped["epoch"] - 1, stopped["step"])
+    epochs = [one["epoch"] for one in told if one["event"] == "epoch"]
+    assert sorted(epochs) == sorted(set(epochs)) == list(range(1, 7))
+    assert not alive(aws)
+    assert len(ec2_fleet.machines(aws, only_alive=False)) == 3
+
+
+def test_machines_end_themselves_when_their_launcher_has_gone_and_calls_fail(
+    aws: Aws, account: Server, start: Any, here: Path, tmp_path: Path
+) -> None:
+    account.ask("fault", kind="throttle", share=0.1, seed=1)
+    account.ask("fault", kind="s3-500", share=0.1, seed=2)
+    process = start()
+    standin.until(lambda: len(alive(aws)) == 2 and state(aws).status in ("starting", "running"))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [row for row in rows(tmp_path) if row["kind"] == "machine"]
+    standin.until(lambda: not alive(aws), 150)
+    assert not [row for row in rows(tmp_path) if row["kind"] in ("machine", "training run")]
+    run = only_run(aws)
+    dogbreed("pull", run.id, cwd=tmp_path)
+    assert weights(tmp_path / "runs" / run.id) == weights(here)
+
+
+def test_the_time_limit_ends_the_machines_and_a_person_goes_on(
+    aws: Aws, start: Any, here: Path, tmp_path: Path
+) -> None:
+    seconds = 25
+    process = start("--max-hours", seconds / 3600)
+    _, words = process.communicate(timeout=150)
+    assert process.returncode == 130, words
+    assert "the time limit or the budget is reached" in words
+    standin.until(lambda: not alive(aws), 30)
+    run = only_run(aws)
+    ended(start("--resume", run.id, "--max-hours", 1))
+    assert weights(tmp_path / "runs" / run.id) == weights(here)
+    assert len(only_run(aws).attempts) == 2
