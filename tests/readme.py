@@ -1,4 +1,4 @@
-"""Makes the parts of README.md and docs/settings.md that follow from the code: `python -m tests.readme --write`."""
+"""Makes the pages, and parts of pages, that follow from the code: `python -m tests.readme --write`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ from dogbreed.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+COMMANDS_PAGE = ROOT / "docs" / "commands.md"
+FILES_PAGE = ROOT / "docs" / "files.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 HELP = ("", "data", "data check", "data split", "data sample", "data download")
-HELP += ("train", "runs", "predict", "config", "doctor")
+HELP += ("train", "train-sagemaker", "train-ec2", "runs", "logs", "stop", "pull", "predict", "serve", "scale", "status", "destroy")
+HELP += ("rehearse", "rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault")
+HELP += ("rehearse calls", "audit-iam", "iam", "iam policy", "config", "doctor")
 _SEPARATOR = "=== next ==="
 # What the tree says of files that have no docstring.
 OTHERS = {
+    "docs/audit.md": "audit-iam: rules, reports, suppressions, CI",
+    "docs/commands.md": "the help of every command",
+    "docs/files.md": "every file and what it is",
     "docs/performance.md": "what made it faster, and what did not",
+    "docs/scaling.md": "what the simulator of scaling assumes, and from where",
     "docs/settings.md": "every setting and its meaning",
     "docs/starter.md": "the model card of the starter: origin, licences, data, figures, limits",
     "pyproject.toml": "what to install, and the settings of ruff, mypy and pytest",
@@ -54,13 +62,26 @@ def _pages() -> dict[Path, str]:
         assert text.count(begin) == text.count(end) == 1, f"the README lacks {begin} ... {end}"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
-    return {README: text, SETTINGS: _settings()}
+    made = "Made by `python -m tests.readme --write`."
+    files = f"# Files\n\n{made} What a folder may import, and more rules: `tests/test_style.py`.\n\n```text\n{_tree()}\n```\n"
+    return {README: text, COMMANDS_PAGE: f"# Commands\n\n{made}\n\n{_commands()}\n", FILES_PAGE: files, SETTINGS: _settings()}
 
 
 def _blocks() -> dict[str, str]:
-    blocks = {f"help {words}".strip(): f"```text\n{text}\n```" for words, text in _help().items()}
     codes = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
-    return blocks | {"exit codes": f"| code | meaning |\n| --- | --- |\n{codes}", "files": f"```text\n{_tree()}\n```"}
+    folders = "\n".join(
+        f"{path.relative_to(ROOT).as_posix() + '/':<20} {_about(path / '__init__.py')}"
+        for path in sorted((ROOT / "dogbreed").rglob("*"))
+        if (path / "__init__.py").is_file() and len(path.relative_to(ROOT).parts) == 2
+    )
+    return {
+        "exit codes": f"| code | meaning |\n| --- | --- |\n{codes}",
+        "folders": f"```text\n{folders}\n```",
+    }
+
+
+def _commands() -> str:
+    return "\n\n".join(f"## {f'dogbreed {words}'.strip()}\n\n```text\n{text}\n```" for words, text in _help().items())
 
 
 def _help() -> dict[str, str]:
@@ -90,6 +111,7 @@ for words in {HELP!r}:
 def _tree() -> str:
     """One line per file of the package and its recipes, and per file of the tests."""
     paths = [path for top in ("configs", "dogbreed", "tests") for path in (ROOT / top).rglob("*")]
+    paths = [path for path in paths if "fixtures" not in path.parts]
     paths.sort(key=lambda path: (path.parent, path.name))
     shown = [path for path in paths if path.suffix in (".py", ".toml") or str(path.relative_to(ROOT)) in OTHERS]
     shown += [ROOT / name for name in OTHERS if ROOT / name not in shown and (ROOT / name).is_file()]

@@ -43,7 +43,7 @@ MAY_IMPORT_TOO = {
     "audit/live.py": {"boto3", "botocore"},
 }
 # Heavy folders, which the command line imports inside the bodies of commands only.
-LATE_IN_CLI = {"data", "train", "evaluate", "infer", "serve", "cloud", "audit", "rehearse"}
+LATE_IN_CLI = {"data", "train", "evaluate", "infer", "serve", "capacity", "cloud", "audit", "rehearse"}
 HEAVY = {"torch", "torchvision", "boto3", "botocore", "sagemaker", "moto", "numpy", "onnxruntime", "PIL"}
 
 # Commands that write or fetch something, and those that only look. Each command stands in one of the two.
@@ -59,7 +59,7 @@ CHANGES = {
     "destroy",
 }
 CHANGES |= {"rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
-LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
+LOOKS = {"data check", "predict", "serve", "scale", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "pull": "remote",
     "predict": "predict",
     "serve": "serve",
+    "scale": "scale",
     "status": "account",
     "destroy": "account",
     "rehearse": "rehearse",

@@ -1,0 +1,104 @@
+"""Several policies on the same traffic: written as `1-4@600/min`, compared, or searched for the cheapest that holds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dogbreed.capacity.policy import Metric, Semantics, TargetTracking
+from dogbreed.capacity.simulate import Instance, Result, simulate
+from dogbreed.capacity.traffic import Trace
+from dogbreed.errors import UsageError
+
+_POLICY = re.compile(r"(\d+)-(\d+)@(\d+(?:\.\d+)?)(/min|/s|x)?")
+_FORM = "write smallest-largest@target, such as 1-4@600/min, or 1-4@4x for requests at once"
+# What the course projects that this tool grew from had set, all with cool-downs of 30 s but the first.
+FAMILY = {
+    "1-3@3/min": 300,
+    "1-4@10/min": 30,
+    "1-3@20/min": 30,
+    "1-3@25/min": 30,
+    "1-5@30/min": 30,
+    "1-4@100/min": 10,
+}
+# Shares of what an instance can do at which the search puts the target.
+_SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_FAILING = 0.001
+
+
+def parse(text: str, policy: TargetTracking | None = None) -> TargetTracking:
+    """A policy in one word; what it does not say is as in `policy`. UsageError where it is none."""
+    match = _POLICY.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is no policy", _FORM)
+    smallest, largest, target, unit = match.groups()
+    base = policy or TargetTracking(1, 1, 1.0)
+    value = float(target) * (60 if unit == "/s" else 1)
+    metric: Metric = "concurrency" if unit == "x" else "invocations"
+    return replace(base, smallest=int(smallest), largest=int(largest), target=value, metric=metric)
+
+
+def family() -> list[TargetTracking]:
+    """The policies of the projects that this tool grew from."""
+    return [replace(parse(text), out_cooldown_s=cool, in_cooldown_s=cool) for text, cool in FAMILY.items()]
+
+
+def capacity(instance: Instance) -> float:
+    """Requests a minute that one instance can serve at most."""
+    return 60 * instance.threads / float(np.mean(instance.services))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What has to hold over the whole trace: 99 % within `p99_s`, and at most one request in a thousand failed."""
+
+    p99_s: float
+
+    def holds(self, result: Result) -> bool:
+        """Whether it did."""
+        served = result.requests - result.failed
+        if not result.requests:
+            return True
+        return bool(served) and result.centile(0.99) <= self.p99_s and result.failed <= _FAILING * result.requests
+
+
+def candidates(trace: Trace, instance: Instance, largest: int) -> Iterator[TargetTracking]:
+    """Policies worth a try: how many stay in the quiet hours, and how full an instance may get."""
+    most = capacity(instance)
+    for smallest in _counts(largest):
+        for share in _SHARES:
+            yield TargetTracking(smallest, largest, round(most * share, 1))
+
+
+def search(
+    trace: Trace, instance: Instance, goal: Goal, largest: int, semantics: Semantics, seed: int
+) -> tuple[Result | None, list[Result]]:
+    """The cheapest of `candidates` that holds the goal (None: none does), and all that were tried."""
+    results = [
+        simulate(trace, instance, policy, semantics, seed=seed) for policy in candidates(trace, instance, largest)
+    ]
+    holding = [result for result in results if goal.holds(result)]
+    return min(holding, key=_dearness, default=None), sorted(results, key=_dearness)
+
+
+def compare(
+    trace: Trace, instance: Instance, policies: Sequence[TargetTracking], semantics: Semantics, seed: int
+) -> list[Result]:
+    """One result for each policy, all on the same arrivals and service times."""
+    return [simulate(trace, instance, policy, semantics, seed=seed) for policy in policies]
+
+
+def _dearness(result: Result) -> tuple[float, float]:
+    late = result.centile(0.99)
+    return result.instance_seconds, math.inf if math.isnan(late) else late
+
+
+def _counts(largest: int) -> list[int]:
+    counts = [1]
+    while counts[-1] < largest:
+        counts.append(min(largest, max(counts[-1] + 1, math.ceil(counts[-1] * 1.5))))
+    return counts
