@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from dogbreed.audit.finding import Finding
 from dogbreed.errors import DogbreedError, UsageError
 
 _VERSION = 1
+# What moves with the lines: `file:12:7`, and the number of a statement that has no Sid.
+_PLACE = re.compile(r"(?<=\w):\d+:\d+(?!\d|:)|(?<=\bstatement )\d+")
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
@@ -23,8 +26,9 @@ def fingerprints(findings: Sequence[Finding]) -> list[str]:
     made = []
     for finding in findings:
         file = finding.location.file.replace("\\", "/").removeprefix("./")
-        what = (finding.rule, file, finding.subject, finding.message, *finding.actions, "", *finding.path)
-        digest = hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        words = (_PLACE.sub("", text) for text in (finding.message, *finding.path))
+        what = "\0".join((finding.rule, file, finding.subject, *finding.actions, "", *words))
+        digest = hashlib.sha256(what.encode("utf-8", "surrogatepass")).hexdigest()[:24]
         seen[digest] += 1
         made.append(digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
     return made

@@ -31,6 +31,23 @@ def test_a_fingerprint_survives_moved_lines(found: list[Finding], lines: int, co
     assert len(set(fingerprints(found))) == len(found)
 
 
+def test_places_in_the_steps_of_a_path_may_move_too() -> None:
+    def steps(*places: str) -> Finding:
+        return replace(ESCALATION, path=tuple(f"iam:PassRole, by {place}" for place in places))
+
+    before = steps(
+        "statement 1 of inline (infra/roles.yaml:17:17)", "statement 'Pass' of arn:aws:iam::123456789012:role/x"
+    )
+    after = steps(
+        "statement 2 of inline (infra/roles.yaml:29:17)", "statement 'Pass' of arn:aws:iam::123456789012:role/x"
+    )
+    other = steps(
+        "statement 1 of inline (infra/roles.yaml:17:17)", "statement 'Pass' of arn:aws:iam::210987654321:role/x"
+    )
+    assert fingerprints([before]) == fingerprints([after])
+    assert fingerprints([before]) != fingerprints([other])
+
+
 def test_a_fingerprint_tells_findings_apart() -> None:
     others = [
         replace(ESCALATION, rule="lambda-002"),

@@ -51,13 +51,14 @@ def to_sarif(report: Report) -> str:
 
 def _rule(rule: Rule) -> dict[str, Any]:
     seen = f"\n\nAlso known as: {', '.join(rule.references)}." if rule.references else ""
+    fix = rule.fix.removesuffix(".")
     return {
         "id": rule.id,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {
-            "text": f"{rule.why}\n\nFix: {rule.fix}.{seen}",
-            "markdown": f"{rule.why}\n\n**Fix:** {rule.fix}.{seen}",
+            "text": f"{rule.why}\n\nFix: {fix}.{seen}",
+            "markdown": f"{rule.why}\n\n**Fix:** {fix}.{seen}",
         },
         "defaultConfiguration": {"level": SARIF_LEVEL[rule.severity]},
         "properties": {
