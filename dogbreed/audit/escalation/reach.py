@@ -40,6 +40,7 @@ class Reach:
         self.own: Callable[[str], Power] = cache(lambda arn: power_of(self._by_arn[arn]))
         self._by_arn = {one.arn: one for one in world.principals}
         self._best: dict[str, Power] = {}
+        self._routes: dict[str, list[tuple[Edge, Principal]]] = {}
         self._gained: dict[int, tuple[Sequence[Principal], Power]] = {}
         for principal in world.principals:
             actor = Actor.of(principal)
@@ -77,6 +78,11 @@ class Reach:
 
     def route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
         """The fewest steps from a principal to the greatest power that it comes to; none when it has it already."""
+        if principal.arn not in self._routes:
+            self._routes[principal.arn] = self._find_route(principal)
+        return self._routes[principal.arn]
+
+    def _find_route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
         goal = self.best(principal)
         came: dict[str, tuple[Edge, Principal, Principal] | None] = {principal.arn: None}
         waiting = deque([principal])
