@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
-from dogbreed.rehearse.hosts import Hosts
 from dogbreed.rehearse.sagemaker_job import Job
 from dogbreed.rehearse.sagemaker_rules import check, invalid
 from dogbreed.rehearse.sagemaker_run import Run
 from dogbreed.rehearse.sagemaker_search import fits
+from dogbreed.rehearse.sandbox import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,6 @@ class Training:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._hosts = Hosts(cloud.folder)
         self._jobs: dict[tuple[str, str], Job] = {}
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -50,7 +49,7 @@ class Training:
         if check_again:
             raise AwsError("ResourceInUse", f"Training job {job.name} already exists")
         self._reuse_warm_pool(job)
-        thread = threading.Thread(target=Run(self._cloud, self._hosts, job), daemon=True, name=job.name)
+        thread = threading.Thread(target=Run(self._cloud, job), daemon=True, name=job.name)
         self._threads.append(thread)
         thread.start()
         return {"TrainingJobArn": job.arn}
@@ -145,15 +144,15 @@ class Training:
 
     def status(self) -> dict[str, Any]:
         """What runs, and how hosts are made here."""
-        why = self._hosts.why_plain
+        why = missing()
         running = [f"{job.name} {job.secondary}" for job in self._jobs.values() if not job.over]
         return {"hosts": f"plain processes: {why}" if why else "isolated", "training jobs": running}
 
     def end(self) -> None:
         """End everything at once."""
         for job in self._jobs.values():
+            job.abandoned.set()
             job.stop.set()
-        self._hosts.end()
         for thread in self._threads:
             thread.join(_END_S)
         self._threads.clear()

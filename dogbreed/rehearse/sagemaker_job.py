@@ -14,6 +14,7 @@ _WORDS = {
     "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
     "Interrupted": "Training job interrupted. Waiting for spot capacity",
+    "Restarting": "Restarting the training job",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
@@ -60,6 +61,7 @@ class Job:
     attempts: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     interrupted: threading.Event = field(default_factory=threading.Event)
+    abandoned: threading.Event = field(default_factory=threading.Event)  # the stand-in itself ends
     lock: threading.RLock = field(default_factory=threading.RLock)
     keep_alive_s: int = 0
     reused_by: str = ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import container
 from dogbreed.rehearse import sagemaker_data as data
-from dogbreed.rehearse.hosts import Spec
+from dogbreed.rehearse.sandbox import Spec, shares
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -38,18 +38,17 @@ class Layout:
         self._names = [f"algo-{one}" if isolated else f"127.0.0.{one}" for one in range(1, count + 1)]
         self.host = f"algo-{number + 1}"
         self._folder = folder / self.host
-        self.ml = self._folder / "ml"
+        self.ml = self._folder / ML[1:]
         self._port = _DRIVERS_PORT if isolated else str(_port_of(folder))
         config = job.request.get("CheckpointConfig", {})
-        self._checkpoints_at = config.get("LocalPath", f"{ML}/checkpoints").rstrip("/")
-        self.checkpoints = self._inside(self._checkpoints_at)
+        self.checkpoints = self._folder / config.get("LocalPath", f"{ML}/checkpoints").strip("/")
 
     def make(self, s3: Any, check: Callable[[], None]) -> None:
         """Write the configuration and bring in the data; `check` may raise between channels."""
         request = self._job.request
+        container.fill(self._folder)
         for name in ("input/config", "input/data", "model", "output/data"):
             (self.ml / name).mkdir(parents=True)
-        (self._folder / "tmp" / "home").mkdir(parents=True)
         config = self.ml / "input" / "config"
         parameters = {name: self._here(value) for name, value in request.get("HyperParameters", {}).items()}
         _write(config / "hyperparameters.json", parameters)
@@ -65,49 +64,36 @@ class Layout:
         if checkpoints := request.get("CheckpointConfig"):
             data.fetch_all(s3, checkpoints["S3Uri"].rstrip("/") + "/", self.checkpoints)
 
-    def spec(self, token: str) -> Spec:
-        """The host to launch; `token` is good for the credentials of the job's role."""
+    def spec(self, token: str, output: Path) -> Spec:
+        """The host to launch, printing to `output`; `token` is good for the credentials of the job's role."""
         algorithm = self._job.request["AlgorithmSpecification"]
         command = algorithm.get("ContainerEntrypoint", []) + algorithm.get("ContainerArguments", [])
         if not command:
             words = "the stand-in has no images, so a job needs a ContainerEntrypoint"
             raise data.DataError(f"ClientError: {words}")
         network = not self._job.request.get("EnableNetworkIsolation", False)
-        spec = Spec(
-            name=self.host,
-            command=[self._here(word) for word in command],
-            environment=self._environment(token if network else ""),
-            network=str(self._folder.parent),
-            address=f"{_SUBNET}.{self._number + 1}/24",
-            binds=self._binds(),
-            hidden=container.hidden(),
-            cpus=_share(self._number, len(self._names)),
-        )
-        if network:
-            port = self._cloud.url.rsplit(":", maxsplit=1)[-1]
-            spec.relays = {f"127.0.0.1:{port}": "server.sock", f"{_CREDENTIALS_AT}:80": "server.sock"}
-            spec.also_at = [_CREDENTIALS_AT]
-        return spec
-
-    def _binds(self) -> dict[str, str]:
-        hosts = self._folder / "hosts"
+        port = int(self._cloud.url.rsplit(":", maxsplit=1)[-1])
+        relays = [("127.0.0.1", port, self._cloud.socket), (_CREDENTIALS_AT, 80, self._cloud.socket)]
         names = [f"{_SUBNET}.{number} {name}" for number, name in enumerate(self._names, 1)]
+        hosts = self._folder / "hosts"
         hosts.write_text("\n".join(["127.0.0.1 localhost", *names, ""]), encoding="utf-8")
-        binds = {"/etc/hosts": hosts, ML: self.ml, container.BIN: self._cloud.folder / "bin"}
-        if not self._checkpoints_at.startswith(f"{ML}/"):
-            binds[self._checkpoints_at] = self.checkpoints
-        if _may_cover_tmp():
-            binds["/tmp"] = self._folder / "tmp"
-        return {inside: os.fspath(outside) for inside, outside in binds.items()}
+        return Spec(
+            command=[self._here(word) for word in command],
+            output=output,
+            folder=Path("/"),
+            environment=self._environment(token if network else ""),
+            address=f"{_SUBNET}.{self._number + 1}/24",
+            hostname=self.host,
+            covers=container.covers(self._folder),
+            binds={"/etc/hosts": hosts} | container.hidden(),
+            relays=relays if network else (),
+            cores=shares(len(self._names))[self._number],
+            first=True,
+        )
 
     def _environment(self, token: str) -> dict[str, str]:
-        outside = self._cloud.folder / "bin"
-        container.fill_bin(outside)
-        tmp = "/tmp" if self._isolated and _may_cover_tmp() else os.fspath(self._folder / "tmp")
-        variables = container.environment(container.BIN if self._isolated else os.fspath(outside))
+        variables = container.environment("" if self._isolated else os.fspath(self._folder))
         variables |= {
-            "HOME": f"{tmp}/home",
-            "TMPDIR": tmp,
             "TRAINING_JOB_NAME": self._job.name,
             "TRAINING_JOB_ARN": self._job.arn,
             "AWS_REGION": self._job.region,
@@ -145,12 +131,6 @@ class Layout:
         }
         return told | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
 
-    def _inside(self, path: str) -> Path:
-        """Where a path of the container lies on this machine."""
-        if path == ML or path.startswith(f"{ML}/"):
-            return self.ml / path[len(ML) + 1 :]
-        return self._folder / "elsewhere" / path.strip("/").replace("/", "_")
-
     def _here(self, text: str) -> str:
         """A text in which /opt/ml is what it is here."""
         return text if self._isolated else text.replace(ML, os.fspath(self.ml))
@@ -165,20 +145,6 @@ class Layout:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _share(number: int, count: int) -> list[int]:
-    """The cores of host `number` of `count`: an equal share, or one in turn where there are more hosts than cores."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    cores = sorted(os.sched_getaffinity(0))
-    each = len(cores) // count
-    return cores[number * each : (number + 1) * each] if each else [cores[number % len(cores)]]
-
-
-def _may_cover_tmp() -> bool:
-    """Whether the interpreter does not itself lie in /tmp."""
-    return not any(Path(place).is_relative_to("/tmp") for place in (sys.prefix, sys.base_prefix))
 
 
 _PORTS: dict[Path, int] = {}

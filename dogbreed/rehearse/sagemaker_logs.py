@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,8 +21,32 @@ if TYPE_CHECKING:
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _EVERY_S = 0.3
+_LAST_LINES_S = 10.0
 _BATCH = 1000
 _LINE = 250_000  # bytes of an event at most, less what CloudWatch adds
+
+
+class Reader(threading.Thread):
+    """Reads lines from a named pipe that it makes; `begun` says that the writers have opened it."""
+
+    def __init__(self, pipe: Path, line: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._line = line
+        os.mkfifo(pipe)
+        self._input = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        # Until a writer is there, the pipe would seem to have ended.
+        self._open = os.open(pipe, os.O_WRONLY)
+        os.set_blocking(self._input, True)
+
+    def begun(self) -> None:
+        """From now on the pipe ends when its last writer has."""
+        os.close(self._open)
+
+    def run(self) -> None:
+        """Read to the end."""
+        with os.fdopen(self._input, encoding="utf-8", errors="replace", newline="\n") as lines:
+            for text in lines:
+                self._line(text.rstrip("\r\n"))
 
 
 class Logs(threading.Thread):
@@ -35,6 +62,7 @@ class Logs(threading.Thread):
         self._lines: list[tuple[str, int, str]] = []
         self._values: list[dict[str, Any]] = []
         self._streams: set[str] = set()
+        self._readers: list[Reader] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
 
@@ -47,6 +75,13 @@ class Logs(threading.Thread):
                 with suppress(ValueError):
                     self._note(name, float(value))
 
+    def read(self, pipe: Path, stream: str) -> Reader:
+        """Take the lines that come out of a new named pipe, until nobody has it open for writing."""
+        reader = Reader(pipe, lambda text: self.line(stream, text))
+        reader.start()
+        self._readers.append(reader)
+        return reader
+
     def run(self) -> None:
         """Send again and again."""
         while not self._over.wait(_EVERY_S):
@@ -54,6 +89,8 @@ class Logs(threading.Thread):
 
     def finish(self) -> None:
         """Send what is left and end."""
+        for reader in self._readers:
+            reader.join(_LAST_LINES_S)
         self._over.set()
         self.join()
         self._send()

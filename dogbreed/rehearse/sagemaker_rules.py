@@ -49,6 +49,9 @@ def _check_shape(job: Job) -> None:
         raise invalid("The stand-in runs jobs of one instance type: give InstanceType and InstanceCount.")
     if "VolumeSizeInGB" not in job.resources:
         raise invalid("VolumeSizeInGB is required in ResourceConfig.")
+    local = job.request.get("CheckpointConfig", {}).get("LocalPath", "/opt/ml/checkpoints")
+    if not local.startswith("/opt/ml/"):
+        raise invalid(f"The stand-in keeps checkpoints below /opt/ml only, not at {local}.")
     names = [channel["ChannelName"] for channel in job.request.get("InputDataConfig", [])]
     if len(set(names)) != len(names):
         raise invalid("Duplicate channel names are not allowed in InputDataConfig.")

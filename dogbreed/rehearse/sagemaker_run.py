@@ -7,14 +7,15 @@ import os
 import shutil
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dogbreed.rehearse import sagemaker_data as data
-from dogbreed.rehearse.hosts import Host, Hosts, Spec
 from dogbreed.rehearse.sagemaker_job import now
 from dogbreed.rehearse.sagemaker_layout import Layout
 from dogbreed.rehearse.sagemaker_logs import Logs
+from dogbreed.rehearse.sandbox import Host, Network
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -25,7 +26,12 @@ _NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
     "or after some time."
 )
+_INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
 _WAITING = "Insufficient capacity error from EC2 while launching instances, retrying!"
+
+
+class _LostError(Exception):
+    """A host is gone without a word of its command."""
 
 
 class _EndedError(Exception):
@@ -43,8 +49,8 @@ class _Limits:
 class Run:
     """Runs one job to its end; to be called in a thread of its own."""
 
-    def __init__(self, cloud: Cloud, hosts: Hosts, job: Job) -> None:
-        self._cloud, self._hosts, self._job = cloud, hosts, job
+    def __init__(self, cloud: Cloud, job: Job) -> None:
+        self._cloud, self._job = cloud, job
         self._folder = cloud.folder / "jobs" / job.name
         self._s3 = cloud.client("s3", role=job.request["RoleArn"])
         self._logs = Logs(cloud, job)
@@ -56,6 +62,7 @@ class Run:
         self._max_wait = stopping.get("MaxWaitTimeInSeconds")
         self._layouts: list[Layout] = []
         self._running: list[Host] = []
+        self._network: Network | None = None
 
     def __call__(self) -> None:
         """Run it."""
@@ -67,7 +74,7 @@ class Run:
             reason = str(error)
         except Exception:
             logging.exception("training job %s", job.name)
-            reason = "InternalServerError: We encountered an internal error. Please try again."
+            reason = _INTERNAL
         finally:
             self._end_hosts()
             self._logs.finish()
@@ -80,21 +87,11 @@ class Run:
 
     def _to_the_end(self) -> str:
         """The secondary status that the job ends with; failed jobs raise."""
-        job = self._job
         try:
-            while True:
-                job.enter("Starting")
-                self._wait_for_capacity()
-                codes = self._attempt()
-                if codes is not None:
-                    break
-                job.enter("Interrupted")
-                job.interrupted.clear()
-                self._rest(self._limits.back_s)
-            end = "Completed"
-        except _EndedError as over:
-            end, codes = str(over), []
-        failed = next((code for code in codes or [] if code != 0), 0)
+            codes, end = self._attempts(), "Completed"
+        except _EndedError as ended:
+            codes, end = [], str(ended)
+        failed = next((code for code in codes if code != 0), 0)
         if self._layouts:
             self._upload(failed=bool(failed))
         if failed:
@@ -102,6 +99,27 @@ class Run:
         return end
 
     # -- attempts
+
+    def _attempts(self) -> list[int]:
+        """Try until an attempt comes to an end by itself; the exit codes of its hosts."""
+        job = self._job
+        retries = job.request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        while True:
+            job.enter("Starting")
+            self._wait_for_capacity()
+            try:
+                codes = self._attempt()
+            except _LostError:
+                if retries == 0:
+                    raise data.DataError(_INTERNAL) from None
+                retries -= 1
+                job.enter("Restarting")
+                continue
+            if codes is not None:
+                return codes
+            job.enter("Interrupted")
+            job.interrupted.clear()
+            self._rest(self._limits.back_s)
 
     def _wait_for_capacity(self) -> None:
         job = self._job
@@ -125,9 +143,10 @@ class Run:
             job.enter("Downloading")
             folder = self._folder / str(job.attempts)
             count = job.resources.get("InstanceCount", 1)
+            self._network = Network.make()
+            isolated = self._network is not None
             self._layouts = [
-                Layout(self._cloud, job, folder, number, count, isolated=self._hosts.isolated)
-                for number in range(count)
+                Layout(self._cloud, job, folder, number, count, isolated=isolated) for number in range(count)
             ]
             for layout in self._layouts:
                 layout.make(self._s3, self._check)
@@ -136,7 +155,8 @@ class Run:
             token = uuid.uuid4().hex
             self._cloud.roles_of_containers[token] = job.request["RoleArn"]
             try:
-                self._running = [self._launch(layout, token) for layout in self._layouts]
+                for layout in self._layouts:
+                    self._launch(layout, token)
                 return self._follow()
             finally:
                 self._end_hosts()
@@ -147,15 +167,20 @@ class Run:
             job.trained_s += time.monotonic() - self._attempt_begun
             self._attempt_begun = None
 
-    def _launch(self, layout: Layout, token: str) -> Host:
+    def _launch(self, layout: Layout, token: str) -> None:
         stream = f"{self._job.name}/{layout.host}-{int(time.time())}"
-        spec: Spec = layout.spec(token)
-        return self._hosts.launch(spec, lambda text: self._logs.line(stream, text))
+        reader = self._logs.read(pipe := layout.ml.parent / "printed", stream)
+        try:
+            self._running.append(Host.start(layout.spec(token, pipe), self._network))
+        finally:
+            reader.begun()
 
     def _follow(self) -> list[int] | None:
         """Wait for the hosts: for all to succeed, one to fail, or what ends them from outside."""
         while True:
-            codes = [host.poll() for host in self._running]
+            codes = [host.wait(0) for host in self._running]
+            if any(code is not None and code < 0 for code in codes):
+                raise _LostError
             if any(codes) or None not in codes:
                 return [code for code in codes if code is not None]
             try:
@@ -188,18 +213,15 @@ class Run:
 
     def _terminate(self) -> None:
         """SIGTERM to all, time to save, then SIGKILL."""
-        for host in self._running:
-            host.terminate()
-        until = time.monotonic() + self._limits.grace_s
-        while any(host.poll() is None for host in self._running) and time.monotonic() < until:
-            time.sleep(_LOOK_S)
+        self._end_hosts(0.0 if self._job.abandoned.is_set() else self._limits.grace_s)
 
-    def _end_hosts(self) -> None:
-        for host in self._running:
-            host.kill()
-        for host in self._running:
-            host.wait()
+    def _end_hosts(self, grace_s: float = 0.0) -> None:
+        with ThreadPoolExecutor(max(1, len(self._running))) as pool:
+            list(pool.map(lambda host: host.end(grace_s), self._running))
         self._running = []
+        if self._network:
+            self._network.close()
+            self._network = None
 
     # -- what comes out
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
 
 import boto3
 import jobs
@@ -91,7 +97,9 @@ def test_a_stopped_job_hears_sigterm_and_keeps_what_it_saved(role: str) -> None:
 
 def test_a_first_process_without_a_handler_is_deaf_as_in_a_container(role: str) -> None:
     # As with the SDK's driver, where the first process is a shell that waits for Python.
-    script = f"cat > $TMPDIR/run.py <<'EOF'\n{HEARS}\nEOF\npython $TMPDIR/run.py; echo the shell goes on"
+    script = (
+        f"cat > ${{TMPDIR:-/tmp}}/run.py <<'EOF'\n{HEARS}\nEOF\npython ${{TMPDIR:-/tmp}}/run.py; echo the shell goes on"
+    )
     jobs.start("deaf", role, script)
     jobs.printed("deaf", "ready")
     boto3.client("sagemaker").stop_training_job(TrainingJobName="deaf")
@@ -140,6 +148,35 @@ def test_spot_interruption_resumes_from_the_checkpoint(either: Server, role: str
     assert sorted(steps) == list(range(1, 41)), "no step was lost, and none done twice"
     assert len(jobs.keys("checkpoints/spot/")) == 40
     assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_host_that_dies_is_replaced_as_often_as_was_asked_for(role: str, retries: int) -> None:
+    strategy = {"RetryStrategy": {"MaximumRetryAttempts": retries}} if retries else {}
+    name = f"lost-{time.monotonic_ns()}"
+    jobs.start(name, role, HEARS, python=True, **strategy)
+    jobs.printed(name, "ready")
+    os.kill(holder_of(name), signal.SIGKILL)
+    standin.until(lambda: jobs.describe(name)["SecondaryStatus"] == "Failed" or len(jobs.lines(name)) > 1)
+    if retries:
+        boto3.client("sagemaker").stop_training_job(TrainingJobName=name)
+        job = jobs.ended(name)
+        assert (job["TrainingJobStatus"], jobs.stages(job).count("Restarting")) == ("Stopped", 1)
+    else:
+        assert jobs.ended(name)["FailureReason"].startswith("InternalServerError")
+
+
+def holder_of(name: str) -> int:
+    """The process that holds the host of a job: the parent of the first one that has the job's variables."""
+    running = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"TRAINING_JOB_NAME={name}\0".encode() in (path / "environ").read_bytes():
+                running[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    (holder,) = {parent for parent in running.values() if parent not in running}
+    assert holder > 1
+    return holder
 
 
 def test_channels_shards_and_manifests(role: str) -> None:

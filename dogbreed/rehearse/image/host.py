@@ -218,6 +218,7 @@ def _first(told: dict[str, Any], ready: int) -> None:
             if told["network"]:
                 kernel.furnish(told)
             else:
+                kernel.die_with_parent()
                 kernel.adopt_orphans()
                 os.setsid()
             os.dup2(nothing, 0)

@@ -61,6 +61,12 @@ def adopt_orphans() -> None:
         _do("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends (Linux only)."""
+    if sys.platform == "linux":
+        _do("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 # -- networks
 
 
@@ -112,7 +118,7 @@ def _enter(holder: int, kind: str, flag: int) -> None:
 
 def furnish(told: dict[str, Any]) -> None:
     """Die with the parent; a name and mounts of its own: own folders over those of this machine, the rest read-only."""
-    _do("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     _do("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC)
     socket.sethostname(told["hostname"])
     _mount("none", "/", None, _REC | _PRIVATE)
