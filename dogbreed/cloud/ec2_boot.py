@@ -36,7 +36,7 @@ python=/opt/pytorch/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 as=()
 for user in ec2-user ubuntu; do
-  if id "$user" >/dev/null 2>&1 && chown -R "$user" "$work" && runuser -u "$user" -- "$python" -c 'import torch'; then
+  if id "$user" >/dev/null 2>&1 && chown -R "$user" "$work" && runuser -u "$user" -- "$python" -c ''; then
     as=(runuser -u "$user" --)
     break
   fi

@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine as EC2 shows it; `launched` is when it was started."""
+    """A machine as EC2 shows it; `launched` is when it was started, `reason` EC2's code for why it ended."""
 
     id: str
     type: str
@@ -77,7 +77,7 @@ class Machine:
     launched: datetime
     spot: bool
     tags: dict[str, str]
-    public_address: str = ""
+    reason: str = ""
 
     @property
     def alive(self) -> bool:
@@ -251,5 +251,5 @@ def _machine(one: dict[str, Any]) -> Machine:
         launched=one["LaunchTime"],
         spot=one.get("InstanceLifecycle") == "spot",
         tags=unpaired(one.get("Tags")),
-        public_address=one.get("PublicIpAddress", ""),
+        reason=one.get("StateReason", {}).get("Code", ""),
     )

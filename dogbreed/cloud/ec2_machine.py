@@ -23,6 +23,7 @@ _TOKEN_S = 21600  # the longest that IMDSv2 gives
 _CALL_S, _COPY_S = 60, 1800
 # PutLogEvents takes 10,000 events and 1 MiB a call; lines are cut to 256 KB less a margin by AWS, to this by us.
 _LINES_A_CALL, _LINE = 1000, 4000
+_TAIL = 200  # lines that are kept for who cannot read CloudWatch
 _SHIP_EVERY_S = 5.0
 NAMESPACE = "dogbreed/training"
 _QUIETLY = ("--only-show-errors", "--no-progress")
@@ -113,6 +114,7 @@ class Telemetry:
         self._group, self._stream, self._run = group, stream, run
         self._file, self._metrics = work / "log-events.json", work / "metrics.json"
         self._lines: deque[tuple[int, str]] = deque()
+        self.tail: deque[str] = deque(maxlen=_TAIL)
         self._figures: deque[dict[str, Any]] = deque()
         self._broken: set[str] = set()
         self._ended = threading.Event()
@@ -122,6 +124,7 @@ class Telemetry:
     def line(self, text: str) -> None:
         """Ship a line of the log."""
         if text.strip():
+            self.tail.append(text.rstrip("\n"))
             self._lines.append((int(time.time() * 1000), text.rstrip("\n")[:_LINE]))
 
     def figures(self, values: dict[str, Any]) -> None:

@@ -77,8 +77,17 @@ def missing(seen: Seen) -> list[int]:
         return []
     if time.time() > seen.launches[max(seen.launches)].until:
         return []
-    running = {machine.id for machine in seen.alive}
-    ended = {str(told["instance"]) for told in said.values() if told.get("ended")}
-    gone = [rank for rank, machine in seen.ranks().items() if machine not in running or machine in ended]
-    # Survivors end by themselves where they were not followed; then a person decides to go on.
-    return sorted(gone)
+    return sorted(rank for rank, name in seen.ranks().items() if _was_taken(seen, name))
+
+
+def _was_taken(seen: Seen, name: str) -> bool:
+    """Whether AWS took a machine away. One that ended without a word may never have started well: it is not tried
+    again, since the next would cost the same and do no better.
+    """
+    words = [told for nodes in seen.said.values() for told in nodes.values() if told.get("instance") == name]
+    if any(told.get("ended") and told["state"] == "interrupted" for told in words):
+        return True
+    machine = seen.machines.get(name)
+    if machine is None or machine.alive:
+        return False
+    return machine.reason.startswith("Server.Spot") or (bool(words) and machine.reason.startswith("Server."))

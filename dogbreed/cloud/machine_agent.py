@@ -144,6 +144,9 @@ class Agent:
             outcome = Outcome("failed", f"machine {self._rank}: {error}")
         self.say(f"this machine ends: {outcome.state} {outcome.why}".rstrip())
         self._telemetry.close()
+        if outcome.state != "done":
+            (self._work / "log").write_text("\n".join(self._telemetry.tail) + "\n", encoding="utf-8")
+            self._put(self._work / "log", f"{self._attempt}/log-{self._rank}.txt")
         self._post(outcome.state, why=outcome.why, hint=outcome.hint, ended=True)
         return outcome
 
@@ -304,8 +307,11 @@ class Agent:
         }
         path = self._work / "node.json"
         path.write_text(json.dumps(told), encoding="utf-8")
+        self._put(path, f"{self._attempt}/node-{self._rank}.json")
+
+    def _put(self, path: Path, name: str) -> None:
         try:
-            self._bucket.put(path, f"{self._bucket.runs}/{MACHINES}/{self._attempt}/node-{self._rank}.json")
+            self._bucket.put(path, f"{self._bucket.runs}/{MACHINES}/{name}")
         except CallError as error:
             self.say(f"S3: {error}")
 

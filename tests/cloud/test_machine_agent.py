@@ -111,6 +111,7 @@ def test_a_failure_ends_all_and_says_why(bench: Bench) -> None:
     assert bench.told(1)["state"] == "failed"
     assert "ValueError: the cause" in bench.told(1)["why"]
     assert bench.told(0)["state"] == "failed"
+    assert "ValueError: the cause" in (bench.run / "machines" / "1" / "log-1.txt").read_text()
 
 
 def test_a_crash_is_tried_again_from_the_last_checkpoint(bench: Bench) -> None:
