@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dogbreed.audit.model import Corpus, Kind, Policy
 from dogbreed.audit.pattern import arn_matches, matches
 from dogbreed.audit.rewrite import _apply, _edits, diff
 from dogbreed.errors import UsageError
+from dogbreed.rehearse.calls import Record
 
 ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:ListAllMyBuckets", "sqs:SendMessage", "ecr:GetAuthorizationToken"]
 RESOURCES = ["arn:aws:s3:::a/x", "arn:aws:s3:::a/y", "arn:aws:s3:::b/x", "arn:aws:sqs:us-east-1:123456789012:q", ""]
@@ -124,6 +126,21 @@ ROW = {"who": "arn:aws:iam::123456789012:role/w", "service": "s3", "operation": 
 def test_records_of_calls(tmp_path: Path, text: str) -> None:
     (tmp_path / "calls.json").write_text(text)
     assert read_calls(tmp_path / "calls.json").uses == {"role/w": {Use("s3:GetObject", "")}}
+
+
+def test_the_record_of_the_stand_in_cloud(tmp_path: Path) -> None:
+    record = Record(
+        time="2026-11-25T15:00:00Z",
+        who="arn:aws:sts::123456789012:assumed-role/w/job",
+        action="s3:ListBucket",
+        resources=("arn:aws:s3:::photos",),
+        service="s3",
+        operation="ListObjectsV2",
+        region="eu-west-1",
+        platform=False,
+    )
+    (tmp_path / "calls.json").write_text(json.dumps([asdict(record)]))
+    assert read_calls(tmp_path / "calls.json").uses == {"role/w": {Use("s3:ListBucket", "arn:aws:s3:::photos")}}
 
 
 def test_passed_roles_and_unknown_operations(tmp_path: Path) -> None:
