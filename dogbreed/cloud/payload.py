@@ -48,6 +48,8 @@ from dogbreed.train.host import main
 if __name__ == "__main__":  # worker processes that read photos import this, too
     sys.exit(main())
 """
+# What the worker imports of the package; what it does not, would only change the bytes for nothing.
+_TOP = ("__init__.py", "config.py", "errors.py", "run.py")
 _FOLDERS = ("data", "evaluate", "infer", "train")
 _OF_CLOUD = ("__init__.py", "machine_agent.py", "ec2_machine.py", "ec2_worker.py", "ec2_entry.py")
 _VENDORED = "safetensors"
@@ -133,7 +135,10 @@ def pack(settings: TrainSettings, *, machine: str = "x86_64") -> Payload:
 
 def _content(settings: TrainSettings, machine: str) -> Iterator[tuple[str, bytes]]:
     yield ENTRY, _ENTRY_TEXT
-    files = [*_PACKAGE.glob("*.py"), *(path for name in _FOLDERS for path in (_PACKAGE / name).glob("*.py"))]
+    files = [
+        *(_PACKAGE / name for name in _TOP),
+        *(path for name in _FOLDERS for path in (_PACKAGE / name).glob("*.py")),
+    ]
     files += [_PACKAGE / "cloud" / name for name in _OF_CLOUD if (_PACKAGE / "cloud" / name).is_file()]
     if settings.weights == "starter":
         files += [_PACKAGE / "starter" / name for name in ("model.json", "model.safetensors")]

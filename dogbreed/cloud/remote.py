@@ -102,11 +102,10 @@ class RemoteRun:
 
     @property
     def spent(self) -> Decimal | None:
-        """US dollars of all attempts as far as they are known; None where no price is."""
-        amounts = [attempt.usd for attempt in self.attempts]
-        if self.price_per_hour is None or any(amount is None for amount in amounts):
-            return None if self.attempts else Decimal(0)
-        return sum((Decimal(amount) for amount in amounts if amount), Decimal(0))
+        """US dollars of all attempts as far as they were looked at; None where no price is known."""
+        if self.price_per_hour is None and self.attempts:
+            return None
+        return sum((Decimal(attempt.usd) for attempt in self.attempts if attempt.usd), Decimal(0))
 
     def cost(self, seconds: float) -> Decimal | None:
         """US dollars for `seconds` of all machines."""

@@ -73,6 +73,10 @@ def main(places: Places = SAGEMAKER) -> int:
     leader = os.environ.get("RANK", "0") == "0"
     # Features are kept with the checkpoints, so that a run that goes on need not compute them again.
     os.environ.setdefault("DOGBREED_CACHE_DIR", os.fspath(places.checkpoints / "cache"))
+    # SageMaker names the network between its machines; gloo would look up the container's name, which may be unknown.
+    network = os.environ.get("SM_NETWORK_INTERFACE_NAME", "")
+    if network and Path("/sys/class/net", network).exists():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", network)
     if (places.code / "torch").is_dir():
         os.environ["TORCH_HOME"] = os.fspath(places.code / "torch")
     try:

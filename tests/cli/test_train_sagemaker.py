@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,26 @@ def local(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def train(photos: Path, *words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return dogbreed("train-sagemaker", photos, *MACHINES, *words, cwd=cwd)
+
+
+@contextmanager
+def launching(photos: Path, *words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command while it runs, in a process group of its own, which is gone afterwards."""
+    command = [sys.executable, "-m", "dogbreed", "train-sagemaker", photos, *MACHINES, *words]
+    with subprocess.Popen(
+        [str(word) for word in command], cwd=cwd, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as launcher:
+        try:
+            yield launcher
+        finally:
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, signal.SIGKILL)
+
+
+def first_run() -> str:
+    """The name of the run whose job comes up."""
+    job = until(lambda: boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"])[0]
+    return str(job["TrainingJobName"]).removeprefix("dogbreed-").removesuffix("-1")
 
 
 def launched(photos: Path, *words: object, cwd: Path) -> str:
@@ -143,19 +164,12 @@ def test_the_launcher_killed_the_job_ends_itself_and_is_pulled_from_anywhere(
     local: Any,
     tmp_path: Path,
 ) -> None:
-    words = [sys.executable, "-m", "dogbreed", "train-sagemaker", photos, *MACHINES, *HEAD]
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
-    launcher = subprocess.Popen(
-        [str(word) for word in words], cwd=here, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        job = until(lambda: boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"])[0]
-    finally:
+    with launching(photos, *HEAD, cwd=here) as launcher:
+        run = first_run()
         os.killpg(launcher.pid, signal.SIGKILL)
-        launcher.wait()
-    run = job["TrainingJobName"].removeprefix("dogbreed-").removesuffix("-1")
     running = dogbreed("pull", run, cwd=elsewhere)
     assert running.returncode == 5, running.stderr
     assert ended(run)["TrainingJobStatus"] == "Completed"
@@ -198,8 +212,15 @@ def test_stopped_and_resumed_it_reaches_the_same_weights_within_one_budget(
     local: Any,
     tmp_path: Path,
 ) -> None:
-    run = launched(photos, *FINETUNE, "--max-usd", 1, cwd=tmp_path)
-    until_epoch(run, 1)
+    with launching(photos, *FINETUNE, "--max-usd", 1, cwd=tmp_path) as launcher:
+        run = first_run()
+        until_epoch(run, 1)
+        # Ctrl-C lets go of the run, and says how to come back.
+        launcher.send_signal(signal.SIGINT)
+        _, told = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130, told
+    assert f"dogbreed logs {run} --follow" in told and f"dogbreed stop {run}" in told
+    assert dogbreed("logs", run, "--follow", "--wait-minutes", 0, cwd=tmp_path).returncode == 5
     assert dogbreed("stop", run, cwd=tmp_path).returncode == 0
     first = ended(run)
     assert first["TrainingJobStatus"] == "Stopped"
