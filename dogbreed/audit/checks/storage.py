@@ -9,7 +9,6 @@ from dogbreed.audit.checks.table import (
     Unsure,
     Wrong,
     dotted,
-    has_content,
     is_unknown,
     items,
     known,
@@ -201,7 +200,7 @@ def _entries(value: Any) -> Iterator[tuple[int, Any]]:
     types="CloudTrail::Trail",
 )
 def data_events(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
-    """Selectors of either kind that record data of any sort."""
+    """Selectors of either kind for objects, or for what SageMaker holds."""
     if partial(resource, "EventSelectors") and partial(resource, "AdvancedEventSelectors"):
         return
     for name in ("EventSelectors", "AdvancedEventSelectors"):
@@ -213,15 +212,28 @@ def data_events(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
             if one is UNKNOWN or member(one, "DataResources") is UNKNOWN:
                 yield Unsure((name,), "the event selectors are not known before they are deployed")
                 return
-            if has_content(member(one, "DataResources")) or _is_data(one):
+            if _records(one) or _is_data(one):
                 return
     yield Wrong(("EventSelectors",), "it has no selector of data events")
 
 
+def _records(selector: Any) -> bool:
+    """Whether a selector records the reading of objects, or of what SageMaker holds."""
+    reads = str(member(selector, "ReadWriteType") or "All") != "WriteOnly"
+    types = [member(one, "Type") for _, one in _entries(member(selector, "DataResources"))]
+    return reads and any(_of_interest(one) for one in types)
+
+
 def _is_data(selector: Any) -> bool:
-    """Whether an advanced selector is about data events."""
-    fields = member(selector, "FieldSelectors")
-    return any(
-        member(one, "Field") == "eventCategory" and "Data" in (member(one, "Equals") or [])
-        for _, one in _entries(fields)
-    )
+    """Whether an advanced selector records data events of objects, or of what SageMaker holds."""
+    fields = {
+        member(one, "Field"): member(one, "Equals") or [] for _, one in _entries(member(selector, "FieldSelectors"))
+    }
+    types = fields.get("resources.type")
+    only_writes = fields.get("readOnly") == ["false"]
+    wanted = types is None or any(_of_interest(one) for one in types)
+    return "Data" in fields.get("eventCategory", []) and wanted and not only_writes
+
+
+def _of_interest(type: Any) -> bool:
+    return not known(type) or str(type).startswith(("AWS::S3", "AWS::SageMaker"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dogbreed.audit.model import HOLE, Resource
+from dogbreed.audit.parse.names import NAMINGS
 from dogbreed.audit.parse.placed import Arr, Obj, Placed
 from dogbreed.audit.parse.shapes import NESTED, OPERATIONS, RENAMED, SHAPES, SUMMARIES, VALUE_OF
 from dogbreed.audit.source import Path, Source
@@ -68,6 +69,9 @@ def _members(value: dict[str, Any], source: Source, path: Path) -> Iterator[Reso
             yield make_resource("AWS::EC2::VPCEndpoints", {"Count": len(member)}, source, where)
         if key == "KeyMetadata" and isinstance(member, dict):
             yield make_resource("AWS::KMS::Key", {**member, "__partial__": True}, source, where)
+        elif isinstance(member, dict) and (service := service_of(key)) and not key.startswith(("Get", "Describe")):
+            # {"CreateModel": {...}}
+            yield from _called(service, key, (key,), member, (), None, source, path)
         elif isinstance(member, dict | list):
             yield from _read(member, source, where, key in SUMMARIES)
 
@@ -75,20 +79,29 @@ def _members(value: dict[str, Any], source: Source, path: Path) -> Iterator[Reso
 def _call(value: dict[str, Any]) -> tuple[str, str, Path, Any, Path, Any] | None:
     """Service, operation, and the parameters and the response with their places; None for what is no call."""
     service, operation = _first(value, _SERVICE), _first(value, _OPERATION)
-    if operation and isinstance(value[operation], str) and not service and ":" in value[operation]:
-        name, _, verb = value[operation].partition(":")
-    elif operation and service and isinstance(value[operation], str) and isinstance(value[service], str):
-        name, verb = value[service], value[operation]
-    else:
+    name, verb = value.get(service), value.get(operation)
+    if not isinstance(verb, str) or (service and not isinstance(name, str)):
         return None
-    given, answered = _first(value, _PARAMETERS), _first(value, _RESPONSE)
-    if not given and not answered:
-        return None
+    if not service:
+        # "sagemaker:CreateModel", "sagemaker.create_model", or an operation that only one service has.
+        name, _, verb = verb.rpartition("." if "." in verb else ":")
     verb = "".join(word[:1].upper() + word[1:] for word in verb.replace("-", "_").split("_"))
-    name = name.lower().removesuffix(".amazonaws.com").replace("-", "")
+    name = str(name).lower().removesuffix(".amazonaws.com").replace("-", "") or service_of(verb)
+    given, answered = _first(value, _PARAMETERS), _first(value, _RESPONSE)
+    if not name or not (given or answered):
+        return None
     if value.get("errorCode"):
         return name, "Failed", (), None, (), None
     return name, verb, (given,) if given else (), value.get(given), (answered,) if answered else (), value.get(answered)
+
+
+def service_of(operation: str) -> str:
+    """The service of an operation, "" when none or several have one of that name."""
+    for verb in ("Create", "Describe"):
+        if operation.startswith(verb) and f"AWS::SageMaker::{operation.removeprefix(verb)}" in NAMINGS:
+            return "sagemaker"
+    services = {name for name, _, known in (one.partition(":") for one in OPERATIONS) if known == operation}
+    return services.pop() if len(services) == 1 else ""
 
 
 def _called(

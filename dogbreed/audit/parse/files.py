@@ -87,7 +87,7 @@ def _enter(at: Path, name: str) -> bool:
 
 def kind(path: Path, named: bool) -> str:
     """What a file seems to hold: json, yaml, hcl, settings, or "" for what is not audited; raises OSError."""
-    if path.name.endswith(".tf"):
+    if path.suffix in (".tf", ".tofu"):
         return "hcl"
     if path.name == "dogbreed.toml":
         return "settings"

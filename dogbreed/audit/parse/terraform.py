@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dogbreed.audit.finding import BrokenInput, Location
+from dogbreed.audit.finding import BrokenInput, Location, Undecided
 from dogbreed.audit.jsontext import read_text
 from dogbreed.audit.model import Corpus, Resource
 from dogbreed.audit.parse import files, hclmodule, tfnames
@@ -69,11 +69,16 @@ def _resources(
         if block.kind == "module" and depth < DEEPEST_CALLS:
             target = _target(module.files, block)
             if target is not None and target not in loaded and target.is_dir():
-                loaded[target] = _load(target, sorted(target.glob("*.tf")), corpus)
+                loaded[target] = _load(target, sorted([*target.glob("*.tf"), *target.glob("*.tofu")]), corpus)
             if target in loaded:
                 given = module.arguments(block)
                 prefix = f"{module.prefix}module.{block.labels[0]}."
                 module.children[block.labels[0]] = hclmodule.Module(loaded[target], given, prefix)
+            elif target is None:
+                place = Location(block.file, block.line, block.column)
+                name = f"{module.prefix}module.{'.'.join(block.labels)}"
+                reason = "its text is elsewhere; audit the plan instead: terraform show -json"
+                corpus.undecided.append(Undecided("terraform", name, place, reason))
     found: list[Resource] = []
     for block in module.files.blocks:
         if block.kind == "resource" and len(block.labels) == 2 and tfnames.type_of(block.labels[0]):
