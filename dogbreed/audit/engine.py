@@ -16,6 +16,7 @@ RULE_MODULES: tuple[str, ...] = (
     "dogbreed.audit.escalation.rules",
     "dogbreed.audit.trust",
     "dogbreed.audit.public",
+    "dogbreed.audit.wide",
     "dogbreed.audit.validity.check",
     "dogbreed.audit.checks",
     "dogbreed.audit.least",
