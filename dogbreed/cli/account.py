@@ -74,7 +74,7 @@ def status(
 
 
 def destroy(
-    data: Annotated[bool, typer.Option("--data", help="Also the bucket with all photos, runs and versions.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Also the bucket with all photos and runs, and logs.")] = False,
     region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -85,7 +85,7 @@ def destroy(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Remove what this project has in the account, and look again; the bucket stays unless --data is given.
+    """Remove what this project has in the account, and look again; bucket and logs stay unless --data is given.
 
     What runs is stopped first. Exit code 1 when anything is left that was to go; repeating goes on from there.
 

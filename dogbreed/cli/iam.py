@@ -32,7 +32,9 @@ def policy(
     purpose: Annotated[
         str,
         typer.Option(
-            "--for", metavar="WHAT", help="train-sagemaker, train-ec2, deploy, invoke, destroy, audit, or role:KIND."
+            "--for",
+            metavar="WHAT",
+            help="A command such as train-ec2 (all of them: see below), or role:KIND.",
         ),
     ],
     account: Annotated[str | None, typer.Option(help="Account number; default: that of the credentials.")] = None,
@@ -44,8 +46,9 @@ def policy(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is asked of or made in AWS.
+    """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
+    WHAT is train-sagemaker, train-ec2, deploy, invoke, status, destroy or audit.
     It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
     <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
 

@@ -19,7 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.cloud import running
-from dogbreed.cloud.bucket import KEEPS, Bucket
+from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import GROUP, SecurityGroup
 from dogbreed.cloud.policies import EC2_TRAINING, KINDS
 from dogbreed.cloud.roles import InstanceProfile, Role
@@ -67,10 +67,10 @@ class Row:
 
 
 def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
-    """Everything that the project can have, in the order in which it is made; `data`: the bucket goes as well."""
+    """Everything that the project can have, in the order in which it is made; `data`: what is kept goes as well."""
     roles = [Role(aws, kind) for kind in KINDS]
     profile = next(role for role in roles if role.of == EC2_TRAINING)
-    found: list[Resource] = [Bucket(aws, keep="" if data else KEEPS), *roles, InstanceProfile(aws, profile)]
+    found: list[Resource] = [Bucket(aws), *roles, InstanceProfile(aws, profile)]
     found += [SecurityGroup(aws, vpc) for vpc in _vpcs(aws)]
     for name in MODULES:
         # A way of training may be absent from a build.
@@ -79,6 +79,9 @@ def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
             found += listing(aws) if listing else []
     # What runs is looked up here for all of them, machine by machine.
     found = [one for one in found if one.kind not in running.GROUPED]
+    if data:
+        for one in found:
+            one.keep = ""
     return list({(one.kind, one.name): one for one in [*found, *running.everything(aws)]}.values())
 
 
@@ -108,9 +111,16 @@ def tagged(aws: Aws) -> list[str] | None:
 
 
 def unaccounted(arns: Sequence[str] | None, rows: Sequence[Row]) -> list[str]:
-    """ARNs that none of the rows is; parts of machines and past jobs are accounted for by what they are."""
-    ids = {row.found.id.rsplit("/", 1)[-1].rsplit(":", 1)[-1] for row in rows}
-    return [arn for arn in arns or () if arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1] not in ids]
+    """ARNs that none of the rows is. Jobs and machines are left out: what runs of them is looked up by itself, and
+    of what has ended AWS keeps a record.
+    """
+    ids = {_last(row.found.id) for row in rows}
+    past = (":training-job/", ":instance/")
+    return [arn for arn in arns or () if _last(arn) not in ids and not any(kind in arn for kind in past)]
+
+
+def _last(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1]
 
 
 def carry_out(plan: Plan, *, wait_s: float) -> Iterator[Step]:

@@ -61,7 +61,7 @@ _READS_LOGS = ("logs:DescribeLogStreams", "logs:GetLogEvents", "logs:FilterLogEv
 
 def train_sagemaker(scope: Scope) -> Document:
     """Bucket, role, photos, a training job of this project's name and its logs."""
-    jobs = scope.arn("sagemaker", f"training-job/{scope.project}-*")
+    jobs = _jobs(scope)
     confined = {"StringEquals": {f"aws:RequestTag/{PROJECT_TAG}": scope.project}}
     return document(
         [
@@ -184,55 +184,42 @@ def invoke(scope: Scope) -> Document:
     )
 
 
+def status(scope: Scope) -> Document:
+    """`dogbreed status`: look at everything of this project, and read its ledger of runs."""
+    return document(_looks(scope))
+
+
 def destroy(scope: Scope) -> Document:
     """`dogbreed destroy`, with --data too: look at everything of this project and remove it."""
-    tagged = _tagged(scope)
-    jobs = scope.arn("sagemaker", f"training-job/{scope.project}-*")
     roles = [scope.role_arn(kind) for kind in KINDS]
     profile = scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")
-    removes = ("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:ListInstanceProfilesForRole")
+    machines = [scope.arn("ec2", f"{kind}/*") for kind in ("instance", "launch-template", "security-group")]
     return document(
         [
-            allow("LookAtBucket", [*_LOOKS_AT_BUCKET, "s3:ListBucketMultipartUploads"], scope.bucket_arn),
-            allow("RemoveBucket", "s3:DeleteBucket", scope.bucket_arn, scope.own_account),
+            *_looks(scope),
+            allow("RemoveBucket", ["s3:DeleteBucket", "s3:ListBucketMultipartUploads"], scope.bucket_arn),
             allow(
                 "RemoveObjects",
-                [
-                    "s3:AbortMultipartUpload",
-                    "s3:DeleteObject",
-                    "s3:DeleteObjectVersion",
-                    "s3:GetObject",
-                    "s3:PutObject",
-                ],
+                ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"],
                 scope.objects(""),
                 scope.own_account,
             ),
-            allow("RemoveRoles", [*_LOOKS_AT_ROLES, *removes], roles),
             allow(
-                "RemoveProfile",
-                ["iam:DeleteInstanceProfile", "iam:GetInstanceProfile", "iam:RemoveRoleFromInstanceProfile"],
-                [profile, scope.role_arn(EC2_TRAINING)],
-            ),
-            allow(
-                "StopJobs", ["sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob"], jobs
-            ),
-            allow(
-                "Look",
+                "RemoveRoles",
                 [
-                    *("sagemaker:ListTrainingJobs", "tag:GetResources", "ec2:DescribeSecurityGroups"),
-                    *("ec2:DescribeInstances", "ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions"),
+                    *("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"),
+                    *("iam:ListInstanceProfilesForRole", "iam:RemoveRoleFromInstanceProfile"),
                 ],
-                "*",
+                [*roles, profile],
             ),
+            allow("RemoveProfile", "iam:DeleteInstanceProfile", profile),
+            allow("StopJobs", "sagemaker:StopTrainingJob", _jobs(scope)),
+            allow("RemoveLogs", "logs:DeleteLogGroup", _group_arns(scope, scope.log_group)),
             allow(
                 "RemoveMachines",
                 ["ec2:DeleteLaunchTemplate", "ec2:DeleteSecurityGroup", "ec2:TerminateInstances"],
-                [
-                    scope.arn("ec2", "instance/*"),
-                    scope.arn("ec2", "launch-template/*"),
-                    scope.arn("ec2", "security-group/*"),
-                ],
-                tagged,
+                machines,
+                _tagged(scope),
             ),
         ]
     )
@@ -248,6 +235,7 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
     "train-ec2": train_ec2,
     "deploy": deploy,
     "invoke": invoke,
+    "status": status,
     "destroy": destroy,
     "audit": audit,
 }
@@ -269,6 +257,32 @@ def notes(purpose: str, scope: Scope) -> list[str]:
 
 
 # -- parts
+
+
+def _looks(scope: Scope) -> list[Statement]:
+    """What it takes to find everything of the project."""
+    roles = [scope.role_arn(kind) for kind in KINDS]
+    profile = scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")
+    # These know no resources that could be named.
+    everywhere = (
+        *("sagemaker:ListTrainingJobs", "tag:GetResources", "ec2:DescribeSecurityGroups", "ec2:DescribeInstances"),
+        *("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "logs:DescribeLogGroups"),
+    )
+    return [
+        allow("LookAtBucket", _LOOKS_AT_BUCKET, scope.bucket_arn),
+        allow("ReadRuns", "s3:GetObject", scope.objects(RUNS), scope.own_account),
+        allow("LookAtRoles", _LOOKS_AT_ROLES, roles),
+        allow("LookAtProfile", "iam:GetInstanceProfile", profile),
+        allow("LookAtJobs", ["sagemaker:DescribeTrainingJob", "sagemaker:ListTags"], _jobs(scope)),
+        allow(
+            "LookAtLogs", ["logs:DescribeLogStreams", "logs:ListTagsForResource"], _group_arns(scope, scope.log_group)
+        ),
+        allow("Look", everywhere, "*"),
+    ]
+
+
+def _jobs(scope: Scope) -> str:
+    return scope.arn("sagemaker", f"training-job/{scope.project}-*")
 
 
 def _bucket(scope: Scope) -> list[Statement]:

@@ -1,0 +1,125 @@
+"""The whole of a project's account: killed at any call, a destroy that is repeated leaves nothing."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from laws import Killed, killed_at
+from program import dogbreed
+
+from dogbreed import plan
+from dogbreed.cloud import inventory, people, policies
+from dogbreed.cloud.bucket import Bucket
+from dogbreed.cloud.network import SecurityGroup, look
+from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING, Document, Scope
+from dogbreed.cloud.roles import InstanceProfile, Role
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings
+from dogbreed.data.sample import draw_sample
+from dogbreed.rehearse.state import Server
+
+
+def fill(aws: Aws) -> None:
+    role = Role(aws, EC2_TRAINING)
+    wanted = [Bucket(aws), Role(aws, SAGEMAKER_TRAINING), role, InstanceProfile(aws, role)]
+    for _ in plan.make([*wanted, SecurityGroup(aws, look(aws).vpc)]).apply():
+        pass
+    aws.client("s3").put_object(Bucket=aws.bucket, Key="runs/1/x", Body=b"1")
+
+
+def destroy(aws: Aws) -> None:
+    made = plan.teardown(inventory.resources(aws, data=True))
+    for _ in inventory.carry_out(made, wait_s=30):
+        pass
+
+
+@pytest.mark.slow
+def test_a_destroy_that_is_killed_and_repeated_leaves_nothing(account: Server) -> None:
+    session = Aws(AwsSettings())._made
+    for number in range(0, 200, 4):
+        account.ask("reset")
+        aws = Aws(AwsSettings())
+        aws.__dict__["_made"] = session
+        fill(aws)
+        try:
+            with killed_at(aws, number, answered=bool(number % 8)):
+                destroy(aws)
+            break
+        except Killed:
+            pass
+        destroy(aws)
+        assert inventory.look(inventory.resources(aws)) == [], f"left after a kill at call {number}"
+    else:
+        pytest.fail("never finished")
+    assert number > 20
+
+
+def test_what_it_costs_is_the_price_times_the_age(aws: Aws) -> None:
+    fill(aws)
+    rows = inventory.look(inventory.resources(aws))
+    assert all(row.hourly == row.usd == 0 for row in rows)
+    assert {row.resource.name for row in rows if row.age_s is None} == {aws.bucket, "dogbreed-machines"}
+
+
+def test_tags_that_may_not_be_looked_at_are_not_known(aws: Aws, account: Server) -> None:
+    account.ask("fault", kind="deny", target="tag:GetResources")
+    assert inventory.tagged(aws) is None
+    assert inventory.unaccounted(None, []) == []
+
+
+# -- least privilege, from what is recorded
+
+
+def allows(document: Document, call: dict[str, Any]) -> bool:
+    """Whether statements of a policy name the action and each resource of a call (conditions aside)."""
+
+    def listed(value: Any) -> list[str]:
+        return [value] if isinstance(value, str) else list(value)
+
+    def covers(resource: str) -> bool:
+        return any(
+            call["action"] in listed(one["Action"])
+            and any(fnmatch.fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
+            for one in document["Statement"]
+        )
+
+    # An inline policy is no resource, and the role that a call is given is looked at where it is passed.
+    named = [one for one in call["resources"] if ":policy/" not in one]
+    passed = [one for one in named if ":role/" not in one]
+    return all(covers(resource) for resource in (passed or named or ["*"]))
+
+
+def beyond(document: Document, calls: Iterable[dict[str, Any]]) -> list[str]:
+    """The calls that a policy does not allow; sts:GetCallerIdentity needs none."""
+    asked = (call for call in calls if call["action"] != "sts:GetCallerIdentity")
+    return sorted({f"{call['action']} {call['resources']}" for call in asked if not allows(document, call)})
+
+
+@pytest.mark.slow
+def test_a_whole_training_stays_within_the_policies(account: Server, aws: Aws, tmp_path: Path) -> None:
+    photos = draw_sample(tmp_path / "photos", breeds=2, photos=10, seed=1)
+    scope = Scope.of(aws)
+    words = ("--instances", 1, "--instance-type", "ml.m5.large", "--epochs", 1, "--yes")
+    commands: list[tuple[str, tuple[object, ...]]] = [
+        ("train-sagemaker", ("train-sagemaker", photos, *words)),
+        ("status", ("status", "--json")),
+        ("destroy", ("destroy", "--data", "--yes")),
+    ]
+    before = len(account.ask("calls"))
+    for purpose, command in commands:
+        done = dogbreed(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        calls = account.ask("calls")[before:]
+        before += len(calls)
+        mine = [call for call in calls if ":user/" in call["who"]]
+        assert mine
+        assert beyond(people.POLICIES[purpose](scope), mine) == []
+        its = [call for call in calls if "assumed-role" in call["who"]]
+        assert bool(its) == (purpose == "train-sagemaker")
+        assert beyond(policies.sagemaker_training(scope), its) == []
+    assert json.loads(dogbreed("status", "--json", cwd=tmp_path).stdout)["resources"] == []
