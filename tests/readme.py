@@ -19,7 +19,7 @@ COMMANDS_PAGE = ROOT / "docs" / "commands.md"
 FILES_PAGE = ROOT / "docs" / "files.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 HELP = ("", "data", "data check", "data split", "data sample", "data download")
-HELP += ("train", "train-sagemaker", "train-ec2", "runs", "logs", "stop", "pull", "predict", "serve", "scale", "status", "destroy")
+HELP += ("train", "train-sagemaker", "train-ec2", "runs", "logs", "stop", "pull", "predict", "serve", "loadtest", "scale", "status", "destroy")
 HELP += ("rehearse", "rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault")
 HELP += ("rehearse calls", "audit-iam", "iam", "iam policy", "config", "doctor")
 _SEPARATOR = "=== next ==="

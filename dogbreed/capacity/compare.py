@@ -63,7 +63,11 @@ class Goal:
         served = result.requests - result.failed
         if not result.requests:
             return True
-        return bool(served) and result.centile(0.99) <= self.p99_s and result.failed <= _FAILING * result.requests
+        return (
+            bool(served)
+            and result.latencies.centile(0.99) <= self.p99_s
+            and result.failed <= _FAILING * result.requests
+        )
 
 
 def candidates(trace: Trace, instance: Instance, largest: int) -> Iterator[TargetTracking]:
@@ -93,7 +97,7 @@ def compare(
 
 
 def _dearness(result: Result) -> tuple[float, float]:
-    late = result.centile(0.99)
+    late = result.latencies.centile(0.99)
     return result.instance_seconds, math.inf if math.isnan(late) else late
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogbreed.capacity.histogram import Histogram, milliseconds
 from dogbreed.capacity.policy import Scaler, Semantics, TargetTracking
 from dogbreed.capacity.queueing import Exact, Fast, Servers
 from dogbreed.capacity.traffic import Arrivals, Trace
@@ -17,8 +18,6 @@ from dogbreed.errors import UsageError
 
 # Above so many requests whole seconds are computed at once.
 EXACT_LIMIT = 1_000_000
-# Latencies are counted in boxes that grow by 1 %, from a tenth of a millisecond on: 1,500 of them reach five minutes.
-_LEAST_S, _GROWTH, _BOXES = 1e-4, np.log(1.01), 1_500
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Result:
     requests: int = 0
     failed: int = 0
     instance_seconds: float = 0.0
-    boxes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BOXES, np.int64))
+    latencies: Histogram = field(default_factory=Histogram)
     in_service: list[int] = field(default_factory=list)
     wanted: list[int] = field(default_factory=list)
     per_minute: list[int] = field(default_factory=list)
@@ -56,10 +55,6 @@ class Result:
     p95: list[float] = field(default_factory=list)
     # Sum of all waits, for comparison with theory.
     waited_s: float = 0.0
-
-    def centile(self, share: float) -> float:
-        """Seconds within which this share of the served requests was answered, to 1 %; NaN where there are none."""
-        return _centile(self.boxes, share)
 
     def cost(self, per_hour: Decimal | None) -> Decimal | None:
         """US dollars of the instances, from launch to end."""
@@ -73,7 +68,7 @@ class Result:
             "policy": self.policy.words(),
             "requests": self.requests,
             "failed": self.failed,
-            **{f"{name}_ms": _milliseconds(self.centile(share)) for name, share in shares.items()},
+            **{f"{name}_ms": milliseconds(self.latencies.centile(share)) for name, share in shares.items()},
             "instance_hours": round(self.instance_seconds / 3600, 3),
             "usd": None if cost is None else str(round(cost, 4)),
             "most_instances": max(self.in_service, default=0),
@@ -82,7 +77,7 @@ class Result:
                 "wanted": self.wanted,
                 "requests": self.per_minute,
                 "failed": self.failures,
-                "p95_ms": [_milliseconds(value) for value in self.p95],
+                "p95_ms": [milliseconds(value) for value in self.p95],
             },
         }
 
@@ -119,7 +114,7 @@ class _Replay:
         self.starting: deque[float] = deque()  # when each new instance begins to answer
         self.result = Result(policy)
         self.in_period = 0.0
-        self.minute_boxes = np.zeros(_BOXES, np.int64)
+        self.minute = Histogram()
         self.minute_requests = self.minute_failed = 0
 
     def run(self, arrivals: Arrivals, seed: int) -> Result:
@@ -170,8 +165,7 @@ class _Replay:
         served = ~np.isnan(waits)
         waited = waits[served]
         latencies = waited + services[served]
-        boxes = np.log(np.maximum(latencies, _LEAST_S) / _LEAST_S) / _GROWTH
-        self.minute_boxes += np.bincount(np.minimum(boxes.astype(np.int64), _BOXES - 1), minlength=_BOXES)
+        self.minute.add(latencies)
         failed = len(times) - len(waited)
         self.minute_requests += len(times)
         self.minute_failed += failed
@@ -191,21 +185,9 @@ class _Replay:
         result.wanted.append(self.scaler.wanted)
         result.per_minute.append(self.minute_requests)
         result.failures.append(self.minute_failed)
-        result.p95.append(_centile(self.minute_boxes, 0.95))
+        result.p95.append(self.minute.centile(0.95))
         result.requests += self.minute_requests
         result.failed += self.minute_failed
-        result.boxes += self.minute_boxes
-        self.minute_boxes[:] = 0
+        result.latencies.merge(self.minute)
+        self.minute = Histogram()
         self.minute_requests = self.minute_failed = 0
-
-
-def _centile(boxes: NDArray[np.int64], share: float) -> float:
-    total = int(boxes.sum())
-    if not total:
-        return float("nan")
-    box = int(np.searchsorted(np.cumsum(boxes), share * total))
-    return float(_LEAST_S * np.exp((box + 0.5) * _GROWTH))
-
-
-def _milliseconds(seconds: float) -> float | None:
-    return None if np.isnan(seconds) else round(seconds * 1000, 1)

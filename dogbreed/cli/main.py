@@ -26,6 +26,7 @@ COMMANDS = {
     "pull": "remote",
     "predict": "predict",
     "serve": "serve",
+    "loadtest": "loadtest",
     "scale": "scale",
     "status": "account",
     "destroy": "account",

@@ -130,7 +130,7 @@ def test_requests_in_are_served_or_failed(
 ) -> None:
     instance = Instance((0.5, 0.1), threads, longest_wait=1.0)
     result = simulate(trace(*counts, step_s=step_s), instance, policy, exact=exact)
-    assert result.requests == sum(counts) == result.failed + int(result.boxes.sum())
+    assert result.requests == sum(counts) == result.failed + result.latencies.count
     assert all(policy.smallest <= count <= policy.largest for count in result.in_service)
     assert policy.smallest * step_s * len(counts) <= result.instance_seconds <= policy.largest * step_s * len(counts)
 

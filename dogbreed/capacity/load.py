@@ -1,0 +1,196 @@
+"""Load on a service: requests that arrive whether or not there is an answer yet, and how long each of them takes.
+
+Time counts from when a request was due, not from when it could be sent: a service that stalls is not spared the
+requests that would have come meanwhile (what is called coordinated omission). HTTP/1.1 over asyncio's streams, with as
+little work for each request as possible, since a load generator that is slow itself measures itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from dogbreed.capacity.histogram import Histogram, milliseconds
+from dogbreed.errors import DogbreedError, UsageError
+
+_CONNECTIONS = 1_000
+_OK = "200"
+# A rate is held when this share of its requests was answered; a step that is not held is the last but one.
+_HELD = 0.95
+_LATE_S = 0.05
+
+
+@dataclass
+class Step:
+    """`rate` requests a second for `seconds`; `outcomes` counts statuses, or what kept an answer from coming."""
+
+    rate: float
+    seconds: float
+    sent: int = 0
+    # Requests that were sent more than 50 ms late: then this computer, not the service, is the limit.
+    late: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    latencies: Histogram = field(default_factory=Histogram)
+    took_s: float = 0.0
+
+    @property
+    def answered(self) -> float:
+        """Good answers a second, over the time until the last one came."""
+        return self.outcomes[_OK] / max(self.seconds, self.took_s)
+
+    @property
+    def failed(self) -> float:
+        """The share without a good answer."""
+        return 1 - self.outcomes[_OK] / self.sent if self.sent else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json; times in milliseconds."""
+        shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99_9": 0.999}
+        times = {f"{name}_ms": milliseconds(self.latencies.centile(share)) for name, share in shares.items()}
+        said = {"rate": round(self.rate, 2), "seconds": self.seconds, "sent": self.sent, "sent_late": self.late}
+        return said | {"answered_per_s": round(self.answered, 2), "outcomes": dict(self.outcomes), **times}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the steps say. capacity: the most good answers a second; held: the highest rate within the objective."""
+
+    capacity: float
+    held: float
+    saturated: bool
+    # Requests a minute for one instance: `held` with a margin, for scaling by invocations per instance.
+    target_per_minute: float
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        return {name: round(value, 2) if isinstance(value, float) else value for name, value in vars(self).items()}
+
+
+def judge(steps: Sequence[Step], p99_s: float, errors: float, safety: float, instances: int) -> Verdict:
+    """`p99_s` and `errors` (a share) are the objective; `safety` is the share of the held rate to aim at."""
+    held = max((step.rate for step in steps if _holds(step, p99_s, errors)), default=0.0)
+    capacity = max((step.answered for step in steps), default=0.0)
+    saturated = any(step.answered < _HELD * step.rate for step in steps)
+    return Verdict(capacity, held, saturated, held * 60 * safety / instances)
+
+
+def _holds(step: Step, p99_s: float, errors: float) -> bool:
+    return bool(step.sent) and step.failed <= errors and step.latencies.centile(0.99) <= p99_s
+
+
+def rates(first: float, last: float, steps: int) -> list[float]:
+    """Rates from the first to the last, each the same factor above the one before."""
+    if not 0 < first <= last <= 1e5 or steps < 1:
+        raise UsageError(f"a rate from {first:g} to {last:g}", "requests a second, such as 20 or 5..200")
+    return [float(rate) for rate in np.geomspace(first, last, steps if first < last else 1)]
+
+
+class Target:
+    """Where the requests go, and the photos that are sent in turn."""
+
+    def __init__(self, url: str, photos: Sequence[bytes], timeout_s: float = 30.0) -> None:
+        """UsageError where `url` is no http or https address."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{url} is no address of a service", "give one such as http://127.0.0.1:8080")
+        self.host, self.secure = parts.hostname, parts.scheme == "https"
+        self.port = parts.port or (443 if self.secure else 80)
+        self.timeout_s = timeout_s
+        path = parts.path if parts.path.strip("/") else "/predict"
+        head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/octet-stream\r\n"
+        self.requests = [f"{head}Content-Length: {len(photo)}\r\n\r\n".encode() + photo for photo in photos]
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._open = 0
+
+    async def ask(self, number: int) -> str:
+        """Send a photo; the status of the answer, or what kept it from coming."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._ask(self.requests[number % len(self.requests)])
+        except TimeoutError:
+            return "timeout"
+        except ConnectionRefusedError:
+            return "refused"
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError):
+            return "broken connection"
+
+    async def _ask(self, request: bytes) -> str:
+        if not self._idle and self._open >= _CONNECTIONS:
+            return "no connection left"
+        if self._idle:
+            reader, writer = self._idle.pop()
+        else:
+            self._open += 1
+            try:
+                context = ssl.create_default_context() if self.secure else None
+                reader, writer = await asyncio.open_connection(self.host, self.port, ssl=context)
+            except BaseException:
+                self._open -= 1
+                raise
+        kept = False
+        try:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+            await reader.readexactly(length)
+            kept = b"connection: close" not in head
+            return head.split(b" ", 2)[1].decode("ascii")
+        finally:
+            if kept:
+                self._idle.append((reader, writer))
+            else:
+                self._open -= 1
+                writer.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
+
+
+async def press(target: Target, plan: Sequence[float], seconds: float, seed: int = 0) -> AsyncIterator[Step]:
+    """Each rate of `plan` for `seconds`, with independent (Poisson) arrivals; each step is yielded when it is done.
+
+    Raises DogbreedError when the very first request gets no answer at all.
+    """
+    if (said := await target.ask(0)) in ("refused", "broken connection", "timeout"):
+        raise DogbreedError(f"{target.host}:{target.port} does not answer: {said}", "is it running? dogbreed serve")
+    rng = np.random.default_rng(seed)
+    for rate in plan:
+        step = Step(rate, seconds)
+        due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds + 10 * (rate * seconds) ** 0.5 + 10)))
+        await _step(target, step, due[due < seconds].tolist())
+        yield step
+
+
+async def _step(target: Target, step: Step, due: Sequence[float]) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def one(number: int, at: float) -> None:
+        outcome = await target.ask(number)
+        took = loop.time() - began - at
+        step.outcomes[outcome] += 1
+        if outcome == _OK:
+            step.latencies.add(took)
+        step.took_s = max(step.took_s, loop.time() - began)
+
+    for number, at in enumerate(due):
+        if (wait := began + at - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        step.sent += 1
+        step.late += loop.time() - began - at > _LATE_S
+        task = asyncio.create_task(one(number, at))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    while under_way:
+        await asyncio.wait(under_way)
