@@ -60,6 +60,19 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     "sts:getcalleridentity": (),
     "sts:getsessiontoken": (),
 }
+# Operations that need another action as well, on a resource that the record does not name.
+_ALSO = {"s3:copyobject": "s3:GetObject", "s3:uploadpartcopy": "s3:GetObject"}
+# Services use keys in the name of whoever calls them, so that calls do not show whether these are used.
+IMPLIED = (
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
 # API Gateway is allowed by HTTP method.
 _METHODS = {"Get": "GET", "Create": "POST", "Update": "PATCH", "Delete": "DELETE", "Put": "PUT", "Import": "POST"}
 _DATA = Path(__file__).parent / "data" / "operations.json"
@@ -159,6 +172,8 @@ def _uses(row: dict[str, Any], unknown: set[str]) -> Iterator[Use]:
     resources = [str(one) for one in (named if isinstance(named, list | tuple) else [named])] or [""]
     service, operation = str(row.get("service", "")), str(row.get("operation", ""))
     actions = (str(row["action"]),) if row.get("action") else actions_of(service, operation)
+    if also := _ALSO.get(f"{service}:{operation}".lower()):
+        yield Use(also, "")
     if actions is None:
         unknown.add(f"{service} {operation}")
         return

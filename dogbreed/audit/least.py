@@ -15,7 +15,7 @@ from typing import Any
 
 from dogbreed.audit import facts
 from dogbreed.audit.answer import YES
-from dogbreed.audit.calls import Calls, Use, caller, read_calls
+from dogbreed.audit.calls import IMPLIED, Calls, Use, caller, read_calls
 from dogbreed.audit.engine import Report
 from dogbreed.audit.finding import RULES, Category, Finding, Rule, Severity, Undecided
 from dogbreed.audit.model import HOLE, Corpus, Kind, Policy, Statement
@@ -119,6 +119,8 @@ def _of_policy(policy: Policy, uses: set[Use]) -> Iterator[Tight]:
 def _of_statement(statement: Statement, uses: set[Use]) -> Tight:
     actions, resources = statement.actions or (), statement.resources or ()
     used = [use for use in uses if _covers(actions, resources, use)]
+    keys = [entry for entry in actions if entry.lower().startswith("kms:")]
+    used += [Use(name, "") for name in IMPLIED if _fits(keys, name)]
     if not used:
         return Tight(statement, ())
     by_entry = [_fitting(entry, used) for entry in actions]
@@ -160,7 +162,7 @@ def _with_resources(
         return Tight(statement, (_part(statement, actions, list(resources)),), unused, wide)
     parts = [_part(statement, bound, list(dict.fromkeys(narrow)))]
     if free:
-        parts.append(_part(statement, free, vague))
+        parts.append(_part(statement, free, ["*"] if "*" in resources else list(resources)))
     return Tight(statement, tuple(parts), unused, wide, tuple(wide_resources))
 
 
@@ -173,9 +175,12 @@ def _part(statement: Statement, actions: list[str], resources: list[str]) -> dic
     return {"sid": statement.sid, "actions": actions, "resources": resources}
 
 
+def _fits(entries: list[str], action: str) -> bool:
+    return any(matches(entry.lower(), action.lower()) is YES for entry in entries)
+
+
 def _covers(actions: Iterable[str], resources: Iterable[str], use: Use) -> bool:
-    name = use.action.lower()
-    if not any(matches(one.lower(), name) is YES for one in actions):
+    if not _fits(list(actions), use.action):
         return False
     return not use.resource or any(arn_matches(one, use.resource) is YES for one in resources)
 

@@ -21,10 +21,21 @@ from dogbreed.audit.rewrite import _apply, _edits, diff
 from dogbreed.errors import UsageError
 from dogbreed.rehearse.calls import Record
 
-ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:ListAllMyBuckets", "sqs:SendMessage", "ecr:GetAuthorizationToken"]
+ROW = {"who": "arn:aws:iam::123456789012:role/w", "service": "s3", "operation": "GetObject", "resource": "*"}
+ACTIONS = [
+    "kms:Decrypt",
+    "kms:DeleteAlias",
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:ListAllMyBuckets",
+    "sqs:SendMessage",
+    "ecr:GetAuthorizationToken",
+]
 RESOURCES = ["arn:aws:s3:::a/x", "arn:aws:s3:::a/y", "arn:aws:s3:::b/x", "arn:aws:sqs:us-east-1:123456789012:q", ""]
 uses = st.sets(st.builds(Use, st.sampled_from(ACTIONS), st.sampled_from(RESOURCES)), max_size=5)
-granted_actions = st.lists(st.sampled_from([*ACTIONS, "s3:*", "s3:Get*", "sqs:*", "*"]), min_size=1, max_size=4)
+granted_actions = st.lists(
+    st.sampled_from([*ACTIONS, "s3:*", "s3:Get*", "sqs:*", "kms:*", "*"]), min_size=1, max_size=4
+)
 granted_resources = st.lists(
     st.sampled_from(["*", "arn:aws:s3:::*", "arn:aws:s3:::a/*", "arn:aws:s3:::a/x", "arn:aws:sqs:*:*:*"]),
     min_size=1,
@@ -90,6 +101,21 @@ def test_the_rest_of_the_file_stays_as_it_is() -> None:
     assert diff("p.json", text, after).count("\n+") == 2
 
 
+def test_keys_are_used_by_services_and_so_are_kept() -> None:
+    text = written([(["kms:Decrypt", "kms:DeleteAlias", "s3:GetObject"], ["*"])], 2)
+    after = one_policy(tightened(text, {Use("s3:GetObject", "arn:aws:s3:::a/x")}))
+    assert after.statements[0].actions == ("kms:Decrypt", "s3:GetObject")
+    every = one_policy(tightened(written([(["kms:*"], ["*"]), (["s3:GetObject"], ["*"])], 2), set()))
+    assert "kms:GenerateDataKey" in (every.statements[0].actions or ())
+    assert "kms:*" not in (every.statements[0].actions or ())
+
+
+def test_a_copy_reads_too(tmp_path: Path) -> None:
+    (tmp_path / "calls.json").write_text(json.dumps([ROW | {"operation": "CopyObject", "action": "s3:PutObject"}]))
+    calls = read_calls(tmp_path / "calls.json")
+    assert calls.of("role/w") == {Use("s3:PutObject", ""), Use("s3:GetObject", "")}
+
+
 def test_a_session_counts_as_its_role() -> None:
     assert caller("arn:aws:sts::123456789012:assumed-role/worker/session") == "role/worker"
     assert caller("arn:aws:iam::123456789012:role/team/worker") == "role/worker"
@@ -115,9 +141,6 @@ def test_a_session_counts_as_its_role() -> None:
 )
 def test_which_action_an_operation_needs(service: str, operation: str, actions: tuple[str, ...] | None) -> None:
     assert actions_of(service, operation) == actions
-
-
-ROW = {"who": "arn:aws:iam::123456789012:role/w", "service": "s3", "operation": "GetObject", "resource": "*"}
 
 
 @pytest.mark.parametrize(
