@@ -21,7 +21,7 @@ from dogbreed.audit.finding import RULES, Category, Finding, Rule, Severity, Und
 from dogbreed.audit.model import HOLE, Corpus, Kind, Policy, Statement
 from dogbreed.audit.pattern import arn_matches, has_wildcard, matches
 
-__all__ = ["Tight", "add_unused", "read_calls", "tighten"]
+__all__ = ["Tight", "add_unused", "read_calls", "shown", "tighten"]
 
 _WHY = "What nobody uses helps only somebody who should not be there."
 STATEMENT = Rule(
@@ -244,7 +244,7 @@ def _findings(tight: Tight, calls: Calls) -> Iterator[Finding]:
         message = f"{statement.name} allows {_listed(statement.actions or ())}, which nobody did {seen}."
         yield _finding(STATEMENT, tight, (), message, STATEMENT.fix, statement.actions or ())
         return
-    fix = f"write {json.dumps([_shown(part) for part in tight.parts])}"
+    fix = f"write {json.dumps([shown(part) for part in tight.parts])}"
     actions = statement.actions or ()
     if tight.unused:
         path = ("Action", actions.index(tight.unused[0])) if len(actions) > 1 else ("Action",)
@@ -271,7 +271,8 @@ def _finding(
     )
 
 
-def _shown(part: dict[str, Any]) -> dict[str, Any]:
+def shown(part: dict[str, Any]) -> dict[str, Any]:
+    """The part of a statement as a policy has it."""
     return {"Action": part["actions"], "Resource": part["resources"]}
 
 

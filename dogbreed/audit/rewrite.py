@@ -15,14 +15,13 @@ from dogbreed.audit import jsontext
 from dogbreed.audit.finding import Location
 from dogbreed.audit.jsontext import JsonSource
 from dogbreed.audit.least import Tight
-from dogbreed.audit.model import Policy
 
 Edit = tuple[int, int, str]
 _WIDTH = 100
 
 
-def rewrite(tights: Iterable[Tight]) -> tuple[dict[str, tuple[str, str]], list[Policy]]:
-    """{file: its text before and after}, and the policies that stand where they cannot be edited.
+def rewrite(tights: Iterable[Tight]) -> tuple[dict[str, tuple[str, str]], list[Tight]]:
+    """{file: its text before and after}, and what stands where it cannot be edited.
 
     A policy of which nothing would be left cannot be edited either: it is to be removed as a whole.
     """
@@ -30,14 +29,14 @@ def rewrite(tights: Iterable[Tight]) -> tuple[dict[str, tuple[str, str]], list[P
     for tight in tights:
         by_policy.setdefault(id(tight.statement.policy), []).append(tight)
     by_file: dict[str, list[list[Tight]]] = {}
-    elsewhere: list[Policy] = []
+    elsewhere: list[Tight] = []
     for group in by_policy.values():
         policy = group[0].statement.policy
         unused = sum(1 for tight in group if not tight.parts)
         if isinstance(policy.source, JsonSource) and unused < len(policy.statements):
             by_file.setdefault(policy.source.file, []).append(group)
         else:
-            elsewhere.append(policy)
+            elsewhere += group
     changed = {}
     for file, groups in sorted(by_file.items()):
         before = jsontext.read_text(Path(file), file)

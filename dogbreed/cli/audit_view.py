@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
 from pathlib import Path
@@ -172,7 +173,7 @@ def _check_action(action: str) -> None:
 def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
     """The tight policies as a diff, or written; the exit code."""
     from dogbreed.audit import rewrite
-    from dogbreed.audit.least import read_calls, tighten
+    from dogbreed.audit.least import read_calls, shown, tighten
 
     recorded = read_calls(calls)
     changed, elsewhere = rewrite.rewrite(tighten(corpus, recorded))
@@ -189,8 +190,10 @@ def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
             ui.note(f"wrote {file}")
         elif not ui.json:
             ui.line(rewrite.diff(file, before, after).rstrip("\n"))
-    for policy in elsewhere:
-        ui.warn(f"{policy.location}: {policy.name} cannot be edited here; see what to write without --fix")
+    for tight in elsewhere:
+        wanted = " and ".join(json.dumps(part, sort_keys=True) for part in map(shown, tight.parts))
+        words = f"write {wanted}" if wanted else "remove it"
+        ui.note(f"{tight.statement.at()}: {tight.statement.name} is not edited; {words}")
     for one in sorted(recorded.unknown):
         ui.warn(f"which action {one} needs is not known: nothing that it may need was kept for it")
     if not changed and not elsewhere:
