@@ -32,13 +32,26 @@ _TRUST_ACTIONS = ("sts:assume", "sts:tagsession", "sts:setsourceidentity", "sts:
 # Keys under which documents stand in API answers and templates, and what they are there.
 _KIND_OF_KEY = {
     "assumerolepolicydocument": Kind.TRUST,
-    "assume_role_policy": Kind.TRUST,
+    "assumerolepolicy": Kind.TRUST,
     "trustpolicy": Kind.TRUST,
-    "servicecontrolpolicy": Kind.SCP,
-    "permissionsboundary": Kind.BOUNDARY,
+    "identitypolicy": Kind.IDENTITY,
+    "identitypolicies": Kind.IDENTITY,
+    "resourcepolicy": Kind.RESOURCE,
+    "resourcepolicies": Kind.RESOURCE,
     "keypolicy": Kind.RESOURCE,
-    "repositorypolicytext": Kind.RESOURCE,
     "bucketpolicy": Kind.RESOURCE,
+    "repositorypolicytext": Kind.RESOURCE,
+    "permissionsboundary": Kind.BOUNDARY,
+    "permissionsboundaries": Kind.BOUNDARY,
+    "permissionboundaries": Kind.BOUNDARY,
+    "servicecontrolpolicy": Kind.SCP,
+    "servicecontrolpolicies": Kind.SCP,
+    "resourcecontrolpolicy": Kind.RCP,
+    "resourcecontrolpolicies": Kind.RCP,
+    "sessionpolicy": Kind.SESSION,
+    "sessionpolicies": Kind.SESSION,
+    "vpcendpointpolicy": Kind.VPC_ENDPOINT,
+    "vpcendpointpolicies": Kind.VPC_ENDPOINT,
     "inlinepolicy": Kind.PERMISSION_SET,
 }
 _DEEPEST = 12
@@ -127,7 +140,7 @@ def _walk(value: Any, source: Source, name: str, kind: Kind | None, path: Path) 
     elif len(path) < _DEEPEST:
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, member in members:
-            known = _KIND_OF_KEY.get(str(key).lower(), kind)
+            known = _KIND_OF_KEY.get(str(key).lower().replace("_", ""), kind)
             called = f"{name}#{key}" if isinstance(key, str) and isinstance(member, dict | str) else name
             yield from _walk(member, source, called if is_policy(member) else name, known, (*path, key))
 

@@ -182,13 +182,14 @@ def test_writing_rights_counts_where_they_are_ones_own() -> None:
     assert judged(role("dev", *both, trusts=ROOT), role("other", trusts=ROOT))["dev"]
     grouped = role("dev", allow("iam:PutGroupPolicy"), kind="user", groups=("team",))
     assert judged(grouped)["dev"]
-    assert judged(role("dev", allow("iam:PutGroupPolicy"), trusts=ROOT))["dev"] == []
+    assert judged(role("dev", allow("iam:PutGroupPolicy"), trusts=ROOT), role("other"))["dev"] == []
 
 
 def test_a_service_linked_role_is_left_alone() -> None:
+    other = role("other", trusts="config")
     linked = role("aws-service-role/x.amazonaws.com/X", ADMIN, trusts="x")
     dev = role("dev", allow(["iam:PassRole", "ec2:RunInstances", "sts:AssumeRole"]), kind="user")
-    assert judged(linked, dev) == {"dev": [], linked.name: []}
+    assert judged(linked, dev, other) == {"dev": [], linked.name: [], "other": []}
 
 
 def test_a_confined_deployer_is_told_as_information() -> None:
@@ -200,6 +201,11 @@ def test_a_confined_deployer_is_told_as_information() -> None:
         (one,) = judged(deployer, training, complete=complete)["deployer"]
         assert (one.rule, one.severity) == ("sagemaker-002", "info")
         assert arn in one.message
+
+
+def test_an_account_that_shows_one_principal_shows_too_little() -> None:
+    (one,) = judged(role("dev", PASS_TO_EC2, trusts=ROOT))["dev"]
+    assert (one.rule, one.confidence) == ("ec2-001", "medium")
 
 
 def test_where_not_everything_is_known_a_wide_pattern_stays_open() -> None:

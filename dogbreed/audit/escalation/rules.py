@@ -114,7 +114,8 @@ def _judge(actor: Actor, reach: Reach) -> Iterator[Finding]:
         )
         return
     own = reach.power(actor)
-    cases = [case for edge in reach.of(actor) if (case := _case(own, edge, reach))]
+    whole = reach.world.is_whole(actor)
+    cases = [case for edge in reach.of(actor) if (case := _case(own, edge, reach, whole))]
     if any(case.severity is Severity.CRITICAL and case.way.path.reach in WRITES_RIGHTS for case in cases):
         # Whoever gives itself every right needs no other way.
         cases = [case for case in cases if case.way.path.reach in WRITES_RIGHTS]
@@ -122,19 +123,19 @@ def _judge(actor: Actor, reach: Reach) -> Iterator[Finding]:
     for case in sorted(cases, key=lambda one: (one.severity.rank, -width(one.way.target))):
         path = case.way.path
         # In a whole account one finding for each kind of way says who is reached; elsewhere each path has its own.
-        key = (path.reach, str(case.severity)) if reach.world.corpus.complete else (path.id,)
+        key = (path.reach, str(case.severity)) if whole else (path.id,)
         worst.setdefault(key, []).append(case)
     for same in worst.values():
         yield _finding(actor, same, reach)
 
 
-def _case(own: Power, edge: Edge, reach: Reach) -> _Case | None:
+def _case(own: Power, edge: Edge, reach: Reach, whole: bool) -> _Case | None:
     """How bad a way is: by what is known to be reached, and by what else its pattern may name."""
     way = edge.way
     severities = []
     if edge.targets:
         severities.append(_known_severity(own, reach.gained(edge), way))
-    if _is_open(way, reach.world, edge):
+    if not whole and _is_open(way, reach.world, edge):
         severities.append(_assumed_severity(way))
     if not severities:
         return None
@@ -143,8 +144,6 @@ def _case(own: Power, edge: Edge, reach: Reach) -> _Case | None:
 
 def _is_open(way: Way, world: World, edge: Edge) -> bool:
     """Whether a way may lead to something that is not shown."""
-    if world.corpus.complete:
-        return False
     kind = _KINDS.get(way.path.reach, "role" if way.path.reach.startswith("role") else "")
     if kind:
         return world.is_open(way.target, kind)

@@ -69,10 +69,12 @@ class World:
             self._matched[glob, kind] = found
         return self._matched[glob, kind]
 
+    def is_whole(self, actor: Actor) -> bool:
+        """Whether all is known that an actor can reach: a whole account, which holds other roles than the actor."""
+        return self.corpus.complete and any(one is not actor.principal for one in self.roles)
+
     def is_open(self, glob: str, kind: str) -> bool:
-        """Whether a pattern may also name something that is not known."""
-        if self.corpus.complete:
-            return False
+        """Whether a pattern may also name something that is not shown, where not everything is."""
         return pattern.has_wildcard(glob) or not self.named(glob, kind)
 
     def passable(self, glob: str, services: tuple[str, ...]) -> list[Principal]:
