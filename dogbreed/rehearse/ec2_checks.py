@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.utils import filter_iam_instance_profiles
 
-from dogbreed.rehearse import ec2_images
+from dogbreed.rehearse import ec2_images, ec2_prices
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.ec2_template import Params, moto_speaks
 
@@ -170,7 +170,14 @@ def _check_groups(backend: Any, params: Params) -> None:
 
 
 def check_capacity(cloud: Cloud, kind: str, zone: str, params: Params) -> None:
-    """AwsError where a fault says that this type is not to be had there in this market."""
+    """AwsError where the price is too low, or a fault says that the type is not to be had there in this market."""
+    options = (params.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+    offered, price = options.get("MaxPrice"), ec2_prices.spot(kind, zone)
+    if offered and price and float(offered) < float(price):
+        words = (
+            f"Your Spot request price of {offered} is lower than the minimum required Spot request fulfillment price of"
+        )
+        raise AwsError("SpotMaxPriceTooLow", f"{words} {price}.")
     if not cloud.faults.no_capacity(kind, zone, market(params)):
         return
     if market(params) == "spot":

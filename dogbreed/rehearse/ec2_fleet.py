@@ -212,8 +212,16 @@ def _shown(fleet: Fleet) -> Params:
     }
 
 
+def _refuse(_: Call) -> dict[str, Any]:
+    words = "The stand-in starts spot machines by RunInstances and CreateFleet only."
+    raise AwsError("UnsupportedOperation", words)
+
+
 def add(cloud: Cloud, ec2: Ec2) -> None:
     """Register with the cloud."""
+    # Moto would show instances as running that are not there.
+    for operation in ("RequestSpotInstances", "RequestSpotFleet"):
+        cloud.handle("ec2", operation, _refuse)
     fleets = Fleets(cloud, ec2)
     cloud.handle("ec2", "CreateFleet", fleets.create)
     cloud.handle("ec2", "DescribeFleets", fleets.describe)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.utils import convert_tag_spec, parse_user_data, random_spot_request_id
 
-from dogbreed.rehearse import ec2_checks
+from dogbreed.rehearse import ec2_checks, ec2_prices
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.ec2_template import Params, moto_speaks, over, template
 
@@ -25,7 +25,7 @@ class SpotRequest(SpotInstanceRequest):
         super().__init__(
             instance.ec2_backend,
             random_spot_request_id(),
-            price=options.get("MaxPrice") or "",
+            price=options.get("MaxPrice") or ec2_prices.spot(instance.instance_type, instance.placement.zone),
             image_id=instance.image_id,
             spot_instance_type=options.get("SpotInstanceType") or "one-time",
             valid_from=None,

@@ -31,18 +31,23 @@ def history(call: Call) -> dict[str, Any]:
     zones = [zone] if zone else filters.get("availability-zone")
     systems = asked.get("ProductDescriptions") or filters.get("product-description") or [_SYSTEM]
     now = datetime.now(UTC).replace(microsecond=0)
-    prices, found = Prices.load(), []
+    found = []
     for offer in INSTANCE_TYPE_OFFERINGS["availability-zone"].get(call.region, ()) if _SYSTEM in systems else ():
         kind, place = offer["InstanceType"], offer["Location"]
         if (types and kind not in types) or (zones and place not in zones):
             continue
-        if figure := prices.hourly(kind, call.region, "ec2"):
-            price = {"SpotPrice": f"{float(figure.usd) * _share(kind, place):.6f}", "Timestamp": now - _SINCE}
-            place_and_kind = {"AvailabilityZone": place, "InstanceType": kind, "ProductDescription": _SYSTEM}
-            found.append(price | place_and_kind)
+        if price := spot(kind, place):
+            told = {"AvailabilityZone": place, "InstanceType": kind, "ProductDescription": _SYSTEM}
+            found.append(told | {"SpotPrice": price, "Timestamp": now - _SINCE})
     start, size = int(asked.get("NextToken") or 0), asked.get("MaxResults") or 1000
     more = str(start + size) if start + size < len(found) else ""
     return {"SpotPriceHistory": found[start : start + size], "NextToken": more}
+
+
+def spot(kind: str, zone: str) -> str:
+    """The spot price of an hour in a zone, as the API writes it; empty where none is known."""
+    figure = Prices.load().hourly(kind, zone[:-1], "ec2")
+    return f"{float(figure.usd) * _share(kind, zone):.6f}" if figure else ""
 
 
 def _share(kind: str, zone: str) -> float:

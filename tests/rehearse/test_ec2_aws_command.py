@@ -72,7 +72,7 @@ files = st.dictionaries(
 )
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=files)
 def test_sync_there_and_back_is_the_same_folder(
     content: dict[str, bytes], bucket: str, tmp_path_factory: pytest.TempPathFactory, capfd: Capture

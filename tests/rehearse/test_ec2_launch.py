@@ -148,6 +148,11 @@ def test_a_client_token_starts_machines_once(account: Server) -> None:
             "InvalidLaunchTemplateName.NotFoundException",
             "does not exist",
         ),
+        (
+            {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"MaxPrice": "0.01"}}},
+            "SpotMaxPriceTooLow",
+            "Your Spot request price of 0.01 is lower than",
+        ),
         ({"MetadataOptions": {"HttpTokens": "sometimes"}}, "InvalidParameterValue", "sometimes"),
     ],
 )

@@ -8,7 +8,7 @@ from email.message import Message
 
 import pytest
 from botocore.utils import InstanceMetadataFetcher, InstanceMetadataRegionFetcher
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogbreed.rehearse.imds import Imds
@@ -101,6 +101,7 @@ segments = st.text("abcxyz-:.0", min_size=1, max_size=6)
 paths = st.lists(segments, min_size=1, max_size=4).map("/".join)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.sets(paths, min_size=1, max_size=12))
 def test_listings_lead_to_every_leaf_and_to_nothing_else(leaves: set[str]) -> None:
     """A path that is a leaf and a folder at once does not occur in EC2's tree."""
