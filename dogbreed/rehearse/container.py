@@ -6,12 +6,10 @@ the image has to travel with it. Folders of the container lie below one folder o
 
 from __future__ import annotations
 
-import atexit
 import os
 import shlex
 import site
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -20,14 +18,15 @@ import dogbreed
 # Folders that a container has for itself; the rest of this machine it can read, and not write.
 OWN = ("/opt", "/tmp", "/var/tmp", "/root", "/home")
 _BIN = "/opt/conda/bin"
+_NOTHING = "nothing"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MODULES = {"torchrun": "torch.distributed.run", "pip": "pip", "pip3": "pip"}
 
 
 def fill(folder: Path) -> None:
     """Make the container's folders, and programs by which `python`, `pip` and `torchrun` lead to this interpreter."""
-    for name in (*OWN, _BIN):
-        (folder / name[1:]).mkdir(parents=True, exist_ok=True)
+    for name in (*OWN, _BIN, _NOTHING):
+        (folder / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
     python = shlex.quote(sys.executable)
     for name in ("python", "python3", *_MODULES):
         module = f" -m {_MODULES[name]}" if name in _MODULES else ""
@@ -47,14 +46,12 @@ def covers(folder: Path) -> dict[str, Path]:
     return {name: folder / name[1:] for name in OWN}
 
 
-@cache
-def hidden() -> dict[str, Path]:
+def hidden(folder: Path) -> dict[str, Path]:
     """What of dogbreed lies among the modules of this interpreter, and what is to be seen instead: nothing."""
-    nothing = Path(tempfile.mkdtemp(prefix="rehearse-nothing-"))
-    atexit.register(nothing.rmdir)
-    return {str(path): nothing if path.is_dir() else Path(os.devnull) for path in _of_dogbreed()}
+    return {str(path): folder / _NOTHING if path.is_dir() else Path(os.devnull) for path in _of_dogbreed()}
 
 
+@cache
 def _of_dogbreed() -> list[Path]:
     root = Path(dogbreed.__file__).parent
     found = []

@@ -9,7 +9,9 @@ from __future__ import annotations
 import fnmatch
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
@@ -75,31 +77,32 @@ class Faults:
             return [asdict(fault) for fault in self._faults]
 
     def no_capacity(self, instance_type: str, zone: str = "*", market: str = "*") -> bool:
-        """Whether no instance of this type is to be had (in `zone`; as `spot` or `on-demand`)."""
+        """Whether no instance of this type is to be had in `zone`, or in no zone at all, for what starts machines.
+
+        `market` is `spot` or `on-demand` for services that tell them apart.
+        """
 
         def concerns(fault: Fault) -> bool:
-            where = zone == "*" or fnmatch.fnmatchcase(zone, fault.zone)
-            how = market == "*" or fnmatch.fnmatchcase(market, fault.market)
-            return where and how and fnmatch.fnmatchcase(instance_type, fault.target)
+            asked = ((instance_type, fault.target), (zone, fault.zone), (market, fault.market))
+            return all(fnmatch.fnmatchcase(name, pattern) for name, pattern in asked)
 
-        return bool(list(self._struck("no-capacity", concerns)))
+        return bool(self._struck("no-capacity", concerns))
 
     def strike(self, call: Call, *, platform: bool) -> None:
         """Raise the AwsError of a fault that hits this call; what the services do themselves can only be denied."""
         for action, resources in [*(("iam:PassRole", (role,)) for role in call.passes), (call.action, call.resources)]:
-            if next(self._struck("deny", lambda fault, action=action: _matches(action, fault.target)), None):
+            if self._struck("deny", partial(_concerns, action)):
                 raise denied(call, action, resources)
         if platform:
             return
-        if next(self._struck("throttle", lambda fault: _matches(call.action, fault.target)), None):
+        if self._struck("throttle", partial(_concerns, call.action)):
             raise AwsError(*_THROTTLED.get(call.service) or _THROTTLED.get(call.protocol, _THROTTLED["json"]))
-        if call.service == "s3" and next(self._struck("s3-500", lambda fault: True), None):
+        if call.service == "s3" and self._struck("s3-500", lambda fault: True):
             raise AwsError("InternalError", "We encountered an internal error. Please try again.", 500)
 
-    def _struck(self, kind: str, concerns: Any) -> Any:
+    def _struck(self, kind: str, concerns: Callable[[Fault], bool]) -> list[Fault]:
         with self._lock:
-            found = [fault for fault in self._faults if fault.kind == kind and concerns(fault) and fault.strikes()]
-        return iter(found)
+            return [fault for fault in self._faults if fault.kind == kind and concerns(fault) and fault.strikes()]
 
 
 def denied(call: Call, action: str, resources: tuple[str, ...]) -> AwsError:
@@ -118,5 +121,5 @@ def denied(call: Call, action: str, resources: tuple[str, ...]) -> AwsError:
     return AwsError("AccessDeniedException", words, 403 if call.protocol == "rest-json" else 400)
 
 
-def _matches(action: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(action.lower(), pattern.lower())
+def _concerns(action: str, fault: Fault) -> bool:
+    return fnmatch.fnmatchcase(action.lower(), fault.target.lower())

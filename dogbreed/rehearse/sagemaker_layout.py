@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,15 +30,17 @@ _SUBNET = "10.77.0"
 
 
 class Layout:
-    """The surroundings of host `number` of `count`, below `folder`."""
+    """The surroundings of host `number` of `count`, below `folder`; plain hosts meet at `port`."""
 
-    def __init__(self, cloud: Cloud, job: Job, folder: Path, number: int, count: int, *, isolated: bool) -> None:
+    def __init__(
+        self, cloud: Cloud, job: Job, folder: Path, number: int, count: int, *, isolated: bool, port: int
+    ) -> None:
         self._cloud, self._job, self._number, self._isolated = cloud, job, number, isolated
         self._names = [f"algo-{one}" if isolated else f"127.0.0.{one}" for one in range(1, count + 1)]
         self.host = f"algo-{number + 1}"
         self._folder = folder / self.host
         self.ml = self._folder / ML[1:]
-        self._port = _DRIVERS_PORT if isolated else str(_port_of(folder))
+        self._port = str(port)
         config = job.request.get("CheckpointConfig", {})
         self.checkpoints = self._folder / config.get("LocalPath", f"{ML}/checkpoints").strip("/")
 
@@ -85,7 +86,7 @@ class Layout:
             address=f"{_SUBNET}.{self._number + 1}/24",
             hostname=self.host,
             covers=container.covers(self._folder),
-            binds={"/etc/hosts": hosts} | container.hidden(),
+            binds={"/etc/hosts": hosts} | container.hidden(self._folder),
             relays=relays if network else (),
             cores=shares(len(self._names))[self._number],
             first=True,
@@ -145,14 +146,3 @@ class Layout:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
-
-
-_PORTS: dict[Path, int] = {}
-
-
-def _port_of(folder: Path) -> int:
-    """A free port for the hosts of one attempt to meet at."""
-    if folder not in _PORTS:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            _PORTS[folder] = server.getsockname()[1]
-    return _PORTS[folder]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -123,9 +124,9 @@ class Run:
 
     def _wait_for_capacity(self) -> None:
         job = self._job
-        kind = job.resources["InstanceType"]
+        kind, market = job.resources["InstanceType"], "spot" if job.spot else "on-demand"
         told = False
-        while self._cloud.faults.no_capacity(kind):
+        while self._cloud.faults.no_capacity(kind, market=market):
             if not job.spot:
                 raise data.DataError(_NO_CAPACITY)
             if not told:
@@ -144,9 +145,9 @@ class Run:
             folder = self._folder / str(job.attempts)
             count = job.resources.get("InstanceCount", 1)
             self._network = Network.make()
-            isolated = self._network is not None
+            isolated, port = self._network is not None, _free_port()
             self._layouts = [
-                Layout(self._cloud, job, folder, number, count, isolated=isolated) for number in range(count)
+                Layout(self._cloud, job, folder, number, count, isolated=isolated, port=port) for number in range(count)
             ]
             for layout in self._layouts:
                 layout.make(self._s3, self._check)
@@ -263,3 +264,9 @@ class Run:
             if path.is_file() and (words := path.read_text(encoding="utf-8", errors="replace").strip()):
                 return f"AlgorithmError: {words[:900]}, exit code: {code}"
         return f"AlgorithmError: , exit code: {code}"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
