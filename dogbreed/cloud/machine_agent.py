@@ -133,7 +133,7 @@ class Agent:
         self._telemetry = Telemetry(orders.log_group, stream, orders.run, work)
         self._since, self._began = time.time() - elapsed, time.monotonic() - elapsed
         self._limit_s = orders.limit_s - min(_MARGIN_S, _MARGIN_SHARE * orders.limit_s)
-        self._state, self._taken = "preparing", ""
+        self._state, self._taken, self._words = "preparing", "", ("", "")
         self._last = {"notice": 0.0, "sync": 0.0, "beat": 0.0}
 
     def run(self) -> Outcome:
@@ -147,7 +147,7 @@ class Agent:
         if outcome.state != "done":
             (self._work / "log").write_text("\n".join(self._telemetry.tail) + "\n", encoding="utf-8")
             self._put(self._work / "log", f"{self._attempt}/log-{self._rank}.txt")
-        self._post(outcome.state, why=outcome.why, hint=outcome.hint, ended=True)
+        self._post(outcome.state, outcome.why, outcome.hint, ended=True)
         return outcome
 
     def say(self, text: str) -> None:
@@ -234,7 +234,7 @@ class Agent:
                 stop = self._why_stop()
                 if stop:
                     # The others must know before this machine's workers end.
-                    self._post(stop.state, why=stop.why, hint=stop.hint)
+                    self._post(stop.state, stop.why, stop.hint)
                     self.say(f"stopping with a checkpoint: {stop.why}")
                     worker.stop()
             time.sleep(_TICK_S)
@@ -259,7 +259,7 @@ class Agent:
 
     def _broken(self, why: str) -> Outcome:
         outcome = Outcome("broken", f"training failed on machine {self._rank}: {why}")
-        self._post(outcome.state, why=outcome.why)
+        self._post(outcome.state, outcome.why)
         return outcome
 
     def _why_stop(self, *, waiting: bool = False) -> Outcome | None:
@@ -286,16 +286,17 @@ class Agent:
         """Read what the others say, and show that this machine is alive; S3 may be away for a while."""
         now = time.monotonic()
         if now - self._last["beat"] > _BEAT_EVERY_S:
-            self._post(self._state)
+            self._post(self._state, *self._words)
         if force or now - self._last["sync"] > 2 * self._orders.look_s:
             self._last["sync"] = now
             try:
                 self._bucket.fetch(f"{self._bucket.runs}/{MACHINES}", self._peers.folder)
             except CallError as error:
                 self.say(f"S3: {error}")
+            self._peers.followed()  # so that it is known since when nobody does
 
-    def _post(self, state: str, *, ended: bool = False, **more: str) -> None:
-        self._state, self._last["beat"] = state, time.monotonic()
+    def _post(self, state: str, why: str = "", hint: str = "", *, ended: bool = False) -> None:
+        self._state, self._words, self._last["beat"] = state, (why, hint), time.monotonic()
         told = {
             "state": state,
             "instance": self._instance,
@@ -303,7 +304,8 @@ class Agent:
             "since": round(self._since, 1),
             "time": round(time.time(), 1),
             "ended": ended,
-            **more,
+            "why": why,
+            "hint": hint,
         }
         path = self._work / "node.json"
         path.write_text(json.dumps(told), encoding="utf-8")

@@ -162,7 +162,8 @@ def test_after_spot_capacity_is_taken_back_it_goes_on(
     process = start("--spot")
     run = only_run(aws)
     at = random.randint(1, 3)
-    until(lambda: len([one for one in steps(aws, run) if one["event"] == "epoch"]) >= at)
+    until(lambda: process.poll() or len([one for one in steps(aws, run) if one["event"] == "epoch"]) >= at)
+    assert process.poll() is None, ended(process)
     taken = random.choice(alive(aws)).id
     assert account.ask("interrupt", target=taken) == [taken]
     words = ended(process)
@@ -186,7 +187,7 @@ def test_machines_end_themselves_when_their_launcher_has_gone_and_calls_fail(
     account.ask("fault", kind="throttle", share=0.1, seed=1)
     account.ask("fault", kind="s3-500", share=0.1, seed=2)
     process = start()
-    until(lambda: len(alive(aws)) == 2 and state(aws).status in ("starting", "running"))
+    until(lambda: process.poll() or (len(alive(aws)) == 2 and state(aws).status in ("starting", "running")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [row for row in rows(tmp_path) if row["kind"] == "machine"]
