@@ -61,7 +61,9 @@ def overlaps(one: str, other: str) -> Answer:
     if not has_wildcard(other):
         return min(matches(one, plain(other)), UNKNOWN if holes else YES)
     start = min(_fixed(one), _fixed(other))
-    found = one[:start] == other[:start] and _meet(_simple(one), _simple(other))
+    end = min(_fixed(one[::-1]), _fixed(other[::-1]))
+    same = one[:start] == other[:start] and one[len(one) - end :] == other[len(other) - end :]
+    found = same and _meet(_simple(one), _simple(other))
     return (UNKNOWN if holes else YES) if found else NO
 
 
