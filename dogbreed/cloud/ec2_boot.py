@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from dogbreed.cloud.machine_agent import Orders
 from dogbreed.errors import DogbreedError
+from dogbreed.launch import ENVIRONMENT
 
 # RunInstances takes this many bytes before base64.
 MOST_BYTES = 16384
@@ -41,7 +42,7 @@ for user in ec2-user ubuntu; do
     break
   fi
 done
-export PYTHONPATH="$work/code" HOME="$work"
+export PYTHONPATH="$work/code" HOME="$work" {environment}
 ${{as[@]+"${{as[@]}}"}} "$python" -m dogbreed.cloud.machine_agent orders.json "$SECONDS"
 """
 
@@ -61,6 +62,7 @@ def user_data(orders: Orders, *, region: str, key: str, sha256: str) -> str:
         key=shlex.quote(key),
         sha256=sha256,
         orders=json.dumps(asdict(orders)),
+        environment=" ".join(f"{name}={value}" for name, value in ENVIRONMENT.items()),
     )
     if len(text.encode()) > MOST_BYTES:
         raise DogbreedError("the machines' start script is longer than EC2 takes", "use a shorter run name")
