@@ -5,12 +5,14 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from laws import Killed, killed_at
 from program import dogbreed
+from standin import until
 
 from dogbreed import plan
 from dogbreed.cloud import inventory, people, policies
@@ -18,7 +20,8 @@ from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
 from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING, Document, Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.session import Aws
+from dogbreed.cloud.session import Aws, pairs
+from dogbreed.cloud.storage import Store
 from dogbreed.config import AwsSettings
 from dogbreed.data.sample import draw_sample
 from dogbreed.rehearse.state import Server
@@ -70,6 +73,40 @@ def test_tags_that_may_not_be_looked_at_are_not_known(aws: Aws, account: Server)
     account.ask("fault", kind="deny", target="tag:GetResources")
     assert inventory.tagged(aws) is None
     assert inventory.unaccounted(None, []) == []
+
+
+@pytest.mark.slow
+def test_a_job_that_nobody_remembers_is_found_priced_and_stopped(aws: Aws) -> None:
+    fill(aws)
+    store, role = Store(aws), Role(aws, SAGEMAKER_TRAINING)
+    store.put("code/run.sh", b"sleep 600")
+    where = {"S3DataType": "S3Prefix", "S3Uri": store.uri("code/")}
+    aws.client("sagemaker").create_training_job(
+        TrainingJobName="dogbreed-forgotten-1",
+        RoleArn=role.arn,
+        AlgorithmSpecification={
+            "TrainingImage": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch:2.13-cpu-amzn2023-sagemaker",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["bash", "/opt/ml/input/data/code/run.sh"],
+        },
+        InputDataConfig=[{"ChannelName": "code", "DataSource": {"S3DataSource": where}}],
+        OutputDataConfig={"S3OutputPath": store.uri("runs/1/")},
+        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 900},
+        Tags=pairs(aws.tags("training", "forgotten")),
+    )
+
+    def job() -> inventory.Row | None:
+        rows = inventory.look(inventory.resources(aws))
+        return next((row for row in rows if row.resource.kind == "training job"), None)
+
+    seen = job()
+    assert seen is not None
+    assert (seen.resource.name, seen.found.ours, seen.hourly) == ("dogbreed-forgotten-1", True, 2 * Decimal("1.57"))
+    until(lambda: (row := job()) and row.found.created)
+    destroy(aws)
+    assert job() is None
+    assert inventory.unaccounted(inventory.tagged(aws), inventory.look(inventory.resources(aws))) == []
 
 
 # -- least privilege, from what is recorded
