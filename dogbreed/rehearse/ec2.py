@@ -128,17 +128,20 @@ class Ec2:
 
     def _boot(self, instance: Any) -> None:
         with self._work[instance.id]:
-            if instance.state != "pending":
-                return
-            try:
-                self.machines.boot(instance.id, self.cloud.url)
-            except (DogbreedError, OSError) as error:
-                logging.warning("%s did not start: %s", instance.id, error)
-                self._gone(instance, _BROKEN, "")
-                return
-            with self._lock:
-                if instance.state == "pending":
-                    set_state(instance, "running")
+            if instance.state == "pending" and self._start_machine(instance):
+                with self._lock:
+                    if instance.state == "pending":
+                        set_state(instance, "running")
+
+    def _start_machine(self, instance: Any) -> bool:
+        """Whether it started; one that did not is gone."""
+        try:
+            self.machines.boot(instance.id, self.cloud.url)
+        except (DogbreedError, OSError) as error:
+            logging.warning("%s did not start: %s", instance.id, error)
+            self._gone(instance, _BROKEN, "")
+            return False
+        return True
 
     # -- ending
 
@@ -161,7 +164,7 @@ class Ec2:
         with self._lock:
             if instance.state in ("shutting-down", "terminated"):
                 return
-            words = f"User initiated ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT)" if reason == USER else ""
+            words = _transition(reason)
             set_state(instance, "shutting-down", reason, words)
         threading.Thread(target=self._end, args=[instance, reason, words], daemon=True).start()
 
@@ -207,7 +210,7 @@ class Ec2:
         with self._lock:
             if instance.state in ("stopping", "stopped"):
                 return
-            words = f"User initiated ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT)" if reason == USER else ""
+            words = _transition(reason)
             set_state(instance, "stopping", reason, words)
 
         def work() -> None:
@@ -254,7 +257,7 @@ class Ec2:
         with self._work[instance.id]:
             self.machines.end(instance.id, _GRACE_S)
             if instance.state == "running":
-                self.machines.boot(instance.id, self.cloud.url)
+                self._start_machine(instance)
 
     def _asked(self, call: Call) -> list[Any] | None:
         """The instances of a call that have machines; None where none has, which moto then answers."""
@@ -284,7 +287,7 @@ class Ec2:
     # -- spot
 
     def interrupt(self, pattern: str) -> list[str]:
-        """Give notice to running spot instances whose id fits; they are terminated when the time is over."""
+        """Give notice to running spot instances whose id fits; they are taken back when the time is over."""
         hit = []
         for instance in list(self._instances.values()):
             runs = instance.lifecycle == "spot" and instance.state == "running"
@@ -296,7 +299,12 @@ class Ec2:
 
     def _take_back(self, instance: Any, lead_s: float) -> None:
         time.sleep(lead_s)
-        if instance.id in self._interruptions:
+        if instance.id not in self._interruptions:
+            return
+        if instance.spot_request.instance_interruption_behaviour == "stop":
+            del self._interruptions[instance.id]
+            self._stop(instance, _SPOT)
+        else:
             self.terminate(instance, _SPOT)
 
     def set_lead(self, told: dict[str, Any]) -> None:
@@ -324,11 +332,7 @@ class Ec2:
 
     def status(self) -> dict[str, Any]:
         """What runs, for people."""
-        missing = sandbox.missing()
-        how = (
-            "plain processes on the loopback addresses" if missing else "machines with a network and files of their own"
-        )
-        return {"machines": self.machines.running(), "machines are": f"{how} ({missing})" if missing else how}
+        return {"machines": self.machines.running()}
 
 
 def set_state(instance: Any, name: str, reason: tuple[str, str] = ("", ""), words: str = "") -> None:
@@ -336,6 +340,11 @@ def set_state(instance: Any, name: str, reason: tuple[str, str] = ("", ""), word
     instance._state.name, instance._state.code = name, _CODES[name]
     instance._reason = words
     instance.state_reason.code, instance.state_reason.message = reason
+
+
+def _transition(reason: tuple[str, str]) -> str:
+    """The reason as StateTransitionReason has it, which is empty where nobody asked for the change."""
+    return f"User initiated ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} GMT)" if reason == USER else ""
 
 
 def _not_in_a_state(instance: Any, verb: str) -> AwsError:

@@ -73,9 +73,10 @@ def table(instance: Any, credentials: Credentials, interruption: datetime | None
         found["public-keys/0/openssh-key"] = f"ssh-rsa AAAA {instance.key_name}"
     found |= _network(instance, nic) | _role(instance, credentials) | _tags(instance)
     if interruption:
-        when = stamp(interruption)
-        found["spot/instance-action"] = json.dumps({"action": "terminate", "time": when})
-        found["spot/termination-time"] = when
+        when, action = stamp(interruption), instance.spot_request.instance_interruption_behaviour
+        found["spot/instance-action"] = json.dumps({"action": action, "time": when})
+        if action == "terminate":
+            found["spot/termination-time"] = when
         found["events/recommendations/rebalance"] = json.dumps({"noticeTime": stamp(datetime.now(UTC))})
     whole: dict[str, str | bytes] = {f"meta-data/{name}": text for name, text in found.items()}
     whole["dynamic/instance-identity/document"] = _identity(instance)

@@ -58,7 +58,8 @@ class Machine:
         self.console.touch()
         self.imds = Imds(self.socket if self.own_root else None, table, options)
         self.host: Host | None = None
-        self.ending = False
+        # The host that was told to end: its end is no news.
+        self.ending: Host | None = None
         self._booted = False
 
     def environment(self, url: str) -> dict[str, str]:
@@ -84,7 +85,6 @@ class Machine:
             stay=True,
             note=self.disk.place(NOTE),
         )
-        self.ending = False
         self.host = Host.start(spec, network)
         self._booted = True
         return self.host
@@ -152,7 +152,7 @@ class Machines:
         """End its processes; returns when none is left."""
         machine = self._machines.get(name)
         if machine and machine.host:
-            machine.ending = True
+            machine.ending = machine.host
             machine.host.end(grace_s)
 
     def remove(self, name: str) -> None:
@@ -177,7 +177,7 @@ class Machines:
         """End and remove all machines and networks."""
         machines = list(self._machines.values())
         for machine in machines:
-            machine.ending = True
+            machine.ending = machine.host
             if machine.host:
                 machine.host.end()
             machine.imds.close()
@@ -191,7 +191,7 @@ class Machines:
 
     def _watch(self, machine: Machine, host: Host) -> None:
         code = host.wait()
-        if not machine.ending and code is not None:
+        if machine.ending is not host and code is not None:
             self._on_end(machine.facts.name, code)
 
     def _introduce(self, network: str) -> None:

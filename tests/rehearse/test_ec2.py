@@ -211,6 +211,30 @@ sleep 60
     assert instances.describe(other)["State"]["Name"] == "running"
 
 
+def test_a_persistent_request_may_stop_its_machine(account: Server) -> None:
+    account.ask("spot-lead", seconds=0)
+    options = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
+    (name,) = instances.run("sleep 600", InstanceMarketOptions={"MarketType": "spot", "SpotOptions": options})
+    instances.wait_for(name, "running")
+    assert account.ask("interrupt", target=name) == [name]
+    assert instances.wait_for(name, "stopped")["StateReason"]["Code"] == "Server.SpotInstanceTermination"
+    boto3.client("ec2").start_instances(InstanceIds=[name])
+    instances.wait_for(name, "running")
+
+
+def test_reboots_in_a_row_leave_the_machine_running(account: Server) -> None:
+    (name,) = instances.run("sleep 600")
+    instances.wait_for(name, "running")
+    for _ in range(5):
+        boto3.client("ec2").reboot_instances(InstanceIds=[name])
+    (other,) = instances.run("[ -e ~/again ] || { touch ~/again; reboot; sleep 60; }")
+    instances.wait_for(other, "running")
+    until(lambda: set(account.ask("status")["machines"]) == {name, other})
+    boto3.client("ec2").stop_instances(InstanceIds=[name, other])
+    for one in (name, other):
+        instances.wait_for(one, "stopped")
+
+
 def test_commands_run_on_the_machine(either: Server) -> None:
     (name,) = instances.run("sleep 600", IamInstanceProfile={"Name": instances.profile()})
     code, output = command(name, f"{REGION}; aws sts get-caller-identity --query Arn --output text; exit 4")
