@@ -57,7 +57,12 @@ PAIRS = [
                 {"ENDPOINT": "dogs", "LOG_LEVEL": "INFO"},
                 {"DB_PASSWORD": "{{resolve:secretsmanager:db:SecretString:password}}"},
                 {"API_KEY": "<your key>", "TOKEN": "changeme"},
-                {"IMAGE": OWN + DIGEST, "SECRET_NAME": "prod/db", "PASSWORD_PARAMETER": "/prod/db"},
+                {
+                    "IMAGE": OWN + DIGEST,
+                    "SECRET_NAME": "prod/db",
+                    "PASSWORD_PARAMETER": "/prod/db",
+                    "DB_SECRET": "prod/db/login",
+                },
                 {"DB_SECRET": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:a-Ab12Cd"},
             )
         ],

@@ -69,7 +69,7 @@ PAIRS = [
         "SM-NB-INTERNET",
         NB,
         [HOLD, HOLD | {"DirectInternetAccess": "Enabled"}],
-        [HOLD | {"DirectInternetAccess": "Disabled"}],
+        [HOLD | {"DirectInternetAccess": one} for one in ("Disabled", False, "false")],
     ),
     Pair("SM-NB-VPC", NB, [HOLD], [HOLD | {"SubnetId": "subnet-1"}]),
     Pair("SM-NB-ROOT", NB, [HOLD, HOLD | {"RootAccess": "Enabled"}], [HOLD | {"RootAccess": "Disabled"}]),
@@ -82,7 +82,7 @@ PAIRS = [
             HOLD | {IMDS: {"MinimumInstanceMetadataServiceVersion": 2}},
         ],
     ),
-    Pair("SM-NB-KMS", NB, [HOLD], [HOLD | {"KmsKeyId": KEY}]),
+    Pair("SM-NB-KMS", NB, [HOLD, HOLD | {"KmsKeyId": "alias/aws/sagemaker"}], [HOLD | {"KmsKeyId": KEY}]),
     Pair(
         "SM-NB-PLATFORM",
         NB,

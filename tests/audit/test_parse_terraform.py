@@ -200,6 +200,23 @@ def test_modules_are_read_as_they_are_called(tmp_path: Path) -> None:
     assert role.location.file.endswith("inner/main.tf")
 
 
+def test_policies_of_a_role_that_is_made_elsewhere_come_together(tmp_path: Path) -> None:
+    text = """\
+resource "aws_iam_role_policy_attachment" "a" {
+  role       = "run"
+  policy_arn = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
+}
+resource "aws_iam_role_policy" "b" {
+  role   = "run"
+  policy = jsonencode({ Statement = [{ Effect = "Allow", Action = "iam:PassRole", Resource = "*" }] })
+}
+"""
+    (role,) = written(tmp_path, main=text).principals
+    assert (role.arn, role.trust) == ("arn:aws:iam::000000000000:role/run", None)
+    assert role.unresolved == ("arn:aws:iam::aws:policy/AmazonSageMakerFullAccess",)
+    assert [one.statements[0].actions for one in role.policies] == [("iam:PassRole",)]
+
+
 def test_values_of_tfvars_win_and_a_count_of_zero_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "terraform.tfvars").write_text("on = false\n")
     text = 'variable "on" { default = true }\nresource "aws_kms_key" "k" {\n  count = var.on ? 1 : 0\n}\n'

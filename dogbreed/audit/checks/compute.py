@@ -10,8 +10,8 @@ from dogbreed.audit.checks.secrets import in_script
 from dogbreed.audit.checks.table import (
     Unsure,
     Wrong,
+    customer_key,
     dotted,
-    given,
     has_content,
     is_unknown,
     known,
@@ -125,7 +125,7 @@ def environment(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
 def environment_key(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
     """Only where there are variables."""
     if has_content(resource.get("Environment", "Variables")) or resource.get("Environment") is UNKNOWN:
-        yield from given(("KmsKeyArn",))(resource, corpus)
+        yield from customer_key(("KmsKeyArn",))(resource, corpus)
 
 
 @rule(
@@ -225,6 +225,9 @@ def public_ip(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
             yield Unsure((*start, *path), f"{dotted((*start, *path))} is not known before it is deployed")
         elif truth(switch):
             yield Wrong((*start, *path), f"{dotted((*start, *path))} is true")
+    for one in corpus.resources:
+        if one.type in ("AWS::EC2::EIP", "AWS::EC2::EIPAssociation") and one.get("InstanceId") == resource.id:
+            yield Wrong((), f"the fixed public address {one.id} is given to it")
     if not said and (subnet := _public_subnet(settings, corpus)):
         yield Wrong((*start, "SubnetId"), f"its subnet {subnet} gives every machine a public address")
 

@@ -14,7 +14,7 @@ _ECR = re.compile(rf"(\d{{12}}|[^./]*{HOLE}[^./]*)\.dkr[.-]ecr(?:-fips)?\.[^/]+/
 _PUBLIC = re.compile(
     r"(?:public\.ecr\.aws|docker\.io|registry-1\.docker\.io|ghcr\.io|quay\.io|gcr\.io|registry\.gitlab\.com)/"
 )
-_DIGEST = re.compile(r"@sha256:[0-9a-fA-F]{64}$|@sha256:.*" + HOLE)
+_DIGEST = re.compile(r"@sha256:.")
 _ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 
 

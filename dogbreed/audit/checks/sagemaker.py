@@ -11,6 +11,7 @@ from dogbreed.audit.checks.secrets import in_script
 from dogbreed.audit.checks.table import (
     Unsure,
     Wrong,
+    customer_key,
     dotted,
     given,
     has_content,
@@ -81,7 +82,7 @@ rule(
     "Set KmsKeyId to a customer managed key.",
     "SageMaker.21, CKV_AWS_187",
     types=_NOTEBOOK,
-)(given(("KmsKeyId",)))
+)(customer_key(("KmsKeyId",)))
 
 
 @rule(
@@ -251,7 +252,7 @@ rule(
     "Set KmsKeyId to a customer managed key.",
     "CKV_AWS_98",
     types="SageMaker::EndpointConfig",
-)(given(("KmsKeyId",)))
+)(customer_key(("KmsKeyId",)))
 
 
 @rule(
@@ -318,7 +319,7 @@ rule(
     "Set KmsKeyId to a customer managed key when the domain is made.",
     "CKV_AWS_187",
     types="SageMaker::Domain",
-)(given(("KmsKeyId",), ("HomeEfsFileSystemKmsKeyId",)))
+)(customer_key(("KmsKeyId",), ("HomeEfsFileSystemKmsKeyId",)))
 rule(
     "SM-DOMAIN-IAM-AUTH",
     Category.ISOLATION,

@@ -35,6 +35,9 @@ _NAME = re.compile(
     r"access_?key|auth_?key|encryption_?key|signing_?key|credentials?|client_?secret|auth(?:orization)?)[0-9]*$",
     re.IGNORECASE,
 )
+# Words that name a secret: where one is not the secret itself, its name may be the value.
+_KIND_NAMED = re.compile(r"pass|pwd|key", re.IGNORECASE)
+_WORDS = re.compile(r"[a-z]+(?:[-_/.][a-z]+)+|[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+")
 # What stands for a value to be filled in later, or names where the value is.
 _NO_SECRET = re.compile(
     r"""^(?:
@@ -77,6 +80,8 @@ def in_value(name: str, value: str) -> str:
         return found
     # A value that is partly unknown is a reference with something around it.
     if HOLE in value or _NO_SECRET.match(text.strip()):
+        return ""
+    if _WORDS.fullmatch(text) and not _KIND_NAMED.search(name):
         return ""
     if _NAME.search(name) and len(text) >= 4:
         return f"what looks like the value of {name}"

@@ -30,6 +30,9 @@ class Unsure(NamedTuple):
     reason: str
 
 
+# "Disabled" is at times written as a switch.
+_SWITCH = {"true": "enabled", "false": "disabled"}
+
 Test = Callable[[Resource, Corpus], Iterable[Wrong | Unsure]]
 
 
@@ -136,6 +139,19 @@ def given(*paths: Path) -> Test:
     return test
 
 
+def customer_key(*paths: Path) -> Test:
+    """A test that a key is set and is none that AWS manages (alias/aws/...)."""
+    is_given = given(*paths)
+
+    def test(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
+        yield from is_given(resource, corpus)
+        for path in paths:
+            if "alias/aws/" in str(resource.get(*path)):
+                yield Wrong(path, f"{dotted(path)} is {shown(resource.get(*path))}, a key that AWS manages")
+
+    return test
+
+
 def one_of(path: Path, good: Iterable[str], default: str | None = None) -> Test:
     """A test that a text is one of some; an absent one has AWS's default, None means that absence passes."""
     accepted = {word.lower() for word in good}
@@ -149,7 +165,7 @@ def one_of(path: Path, good: Iterable[str], default: str | None = None) -> Test:
                 yield Wrong(path, f"{dotted(path)} is not set, and the default is {default}")
         elif not known(value):
             yield from is_unknown(resource, path)
-        elif str(value).lower() not in accepted:
+        elif str(value).lower() not in accepted and _SWITCH.get(str(value).lower()) not in accepted:
             yield Wrong(path, f"{dotted(path)} is {shown(value)}")
 
     return test

@@ -31,6 +31,11 @@ _PARAMETERS = (
 _RESPONSE = ("response", "answer", "output", "result", "responseElements")
 _ENDINGS = ("Arn", "ARN", "Id", "Name")
 _DEEPEST = 8
+# Keys whose values alone tell what they are of.
+_TELLING = (
+    ("AuthType", ("NONE", "AWS_IAM"), "AWS::Lambda::Url"),
+    ("AuthMode", ("IAM", "SSO"), "AWS::SageMaker::Domain"),
+)
 # All that get-bucket-versioning answers.
 _VERSIONING = {"Status", "MFADelete", "ResponseMetadata"}
 
@@ -137,6 +142,9 @@ def _type(value: dict[str, Any]) -> str | None:
     keys = {key[:1].upper() + key[1:] for key in value if isinstance(key, str)}
     if keys and keys <= _VERSIONING and value.get("Status") in ("Enabled", "Suspended"):
         return "AWS::S3::Versioning"
+    for key, values, type in _TELLING:
+        if value.get(key) in values:
+            return type
     for shape in SHAPES:
         if shape.keys <= keys and (not shape.any_of or shape.any_of & keys) and not shape.without & keys:
             return shape.type

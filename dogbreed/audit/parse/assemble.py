@@ -17,6 +17,15 @@ _PRINCIPALS = {"AWS::IAM::Role": "role", "AWS::IAM::User": "user", "AWS::IAM::Gr
 _INLINE = ("AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::IAM::UserPolicy", "AWS::IAM::GroupPolicy")
 # An attachment of a managed policy, as Terraform has it; no CloudFormation type.
 ATTACHMENT = "AWS::IAM::PolicyAttachment"
+# Properties that name the holders of a policy.
+_HOLDERS = (
+    ("Roles", "AWS::IAM::Role"),
+    ("RoleName", "AWS::IAM::Role"),
+    ("Users", "AWS::IAM::User"),
+    ("UserName", "AWS::IAM::User"),
+    ("Groups", "AWS::IAM::Group"),
+    ("GroupName", "AWS::IAM::Group"),
+)
 _IAM_ONLY = {*_PRINCIPALS, *_INLINE, ATTACHMENT, "AWS::IAM::ManagedPolicy", "AWS::IAM::InstanceProfile"}
 _IAM_ONLY |= {"AWS::IAM::UserToGroupAddition", "AWS::SSO::PermissionSet", "AWS::Organizations::Policy"}
 # Properties that hold the policy of a resource, and what kind of policy it is.
@@ -143,13 +152,21 @@ class _Assembly:
                 principal.policies.append(policy)
 
     def _named(self, one: Resource) -> Iterator[Principal]:
-        """The principals that a policy or attachment names, by name or ARN."""
-        kinds = (("Roles", "role"), ("RoleName", "role"), ("Users", "user"), ("UserName", "user"))
-        for property, kind in (*kinds, ("Groups", "group"), ("GroupName", "group")):
+        """The principals that a policy or attachment names; one that is made elsewhere is known by its name only."""
+        for property, type in _HOLDERS:
+            kind = _PRINCIPALS[type]
             for wanted in _list(one.get(property)):
-                for principal in self.principals.values():
-                    if principal.kind == kind and wanted in (principal.name, principal.arn):
-                        yield principal
+                if not isinstance(wanted, str) or not wanted or HOLE in wanted:
+                    continue
+                found = [
+                    each for each in self.principals.values() if each.kind == kind and wanted in (each.name, each.arn)
+                ]
+                if not found:
+                    name = wanted.rsplit("/", 1)[-1]
+                    arn = wanted if wanted.startswith("arn:") else names.arn_of(type, name, {})
+                    found = [Principal(arn, kind, name, one.location)]
+                    self.principals[arn] = found[0]
+                yield from found
 
     def _attach_inline(self, one: Resource) -> None:
         """A policy that names its holders; without one that is here it stands alone."""

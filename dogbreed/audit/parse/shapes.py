@@ -28,8 +28,15 @@ SHAPES = (
         "DirectInternetAccess RootAccess RoleArn SubnetId PlatformIdentifier KmsKeyId InstanceType",
     ),
     _shape("SageMaker::NotebookInstanceLifecycleConfig", "NotebookInstanceLifecycleConfigName", "OnCreate OnStart"),
-    _shape("SageMaker::Model", "ModelName", "PrimaryContainer Containers ExecutionRoleArn EnableNetworkIsolation"),
-    _shape("SageMaker::EndpointConfig", "EndpointConfigName ProductionVariants", "", "EndpointName"),
+    _shape(
+        "SageMaker::Model", "ModelName", "PrimaryContainer Containers ExecutionRoleArn EnableNetworkIsolation VpcConfig"
+    ),
+    _shape(
+        "SageMaker::EndpointConfig",
+        "EndpointConfigName",
+        "ProductionVariants KmsKeyId DataCaptureConfig",
+        "EndpointName",
+    ),
     _shape(
         "SageMaker::DataQualityJobDefinition", "JobDefinitionName", "DataQualityAppSpecification DataQualityJobInput"
     ),
@@ -46,7 +53,8 @@ SHAPES = (
     _shape(
         "SageMaker::TrainingJob",
         "TrainingJobName",
-        "AlgorithmSpecification ResourceConfig RoleArn EnableNetworkIsolation HyperParameters Environment",
+        "AlgorithmSpecification ResourceConfig RoleArn EnableNetworkIsolation HyperParameters Environment VpcConfig "
+        "OutputDataConfig InputDataConfig StoppingCondition RemoteDebugConfig EnableInterContainerTrafficEncryption",
     ),
     _shape("SageMaker::HyperParameterTuningJob", "HyperParameterTuningJobName", "TrainingJobDefinition"),
     _shape("SageMaker::ProcessingJob", "ProcessingJobName", "AppSpecification ProcessingResources"),
@@ -72,7 +80,7 @@ SHAPES = (
     _shape("EC2::SecurityGroup", "IpPermissions GroupId OwnerId"),
     _shape("EC2::SecurityGroupIngress", "GroupId", "IpPermissions CidrIp", "GroupName OwnerId"),
     _shape("EC2::SecurityGroupRule", "SecurityGroupRuleId"),
-    _shape("EC2::VPCEndpoint", "ServiceName", "VpcEndpointType VpcEndpointId VpcId"),
+    _shape("EC2::VPCEndpoint", "ServiceName", "VpcEndpointType VpcEndpointId VpcId PolicyDocument"),
     _shape("EC2::Volume", "VolumeId Encrypted"),
     _shape("EC2::Volume", "AvailabilityZone", "Size SnapshotId", "InstanceId ImageId DBInstanceIdentifier"),
     _shape(
@@ -100,6 +108,17 @@ SHAPES = (
     _shape("S3::Encryption", "ServerSideEncryptionConfiguration"),
     _shape("S3::Versioning", "VersioningConfiguration"),
     _shape("Lambda::Concurrency", "ReservedConcurrentExecutions"),
+    # Cut out of an answer, without a name.
+    _shape("SageMaker::NotebookInstance", "DirectInternetAccess"),
+    _shape("SageMaker::NotebookInstance", "RootAccess"),
+    _shape(
+        "EC2::Instance", "InstanceId", "PublicIpAddress PrivateIpAddress NetworkInterfaces", "VolumeId AllocationId"
+    ),
+    _shape("EC2::SecurityGroup", "IpPermissions"),
+    _shape("ECR::Repository", "ImageTagMutability"),
+    _shape("ECR::Repository", "ImageScanningConfiguration"),
+    _shape("CloudTrail::EventSelectors", "EventSelectors"),
+    _shape("CloudTrail::EventSelectors", "AdvancedEventSelectors"),
 )
 
 # Operations that are not `Create<X>` of the type <X> of their service; read-only ones as their answers are recorded.
