@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from dogbreed.errors import EXIT_USAGE, DogbreedError, UsageError
 WORKER = "dogbreed.train.loop"
 LOG = "worker.log"
 _RANK = re.compile(r"^\[rank\d+\]: ?")  # before each line of a worker's traceback
+_NAMED = re.compile(r"\S.*Error: ")
+_FOLLOWS = ("closed by peer", "ChildFailedError", "CalledProcessError")
 # torchrun gives its workers 30 s to write a checkpoint before it ends them.
 _PATIENCE_S = 45
 
@@ -102,14 +104,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.communicate()
 
 
+def last_words(lines: Iterable[str]) -> str:
+    """Of what workers wrote, the last line that names an exception; "" where none does."""
+    own = [_RANK.sub("", line) for line in lines]
+    named = [line for line in own if _NAMED.match(line)]
+    # That a peer has gone or a child failed only follows from what happened.
+    causes = [line for line in named if not any(word in line for word in _FOLLOWS)]
+    return (causes or named or [""])[-1].strip()[:300]
+
+
 def _last_words(log: Path) -> str:
-    """The last line of the log that names an exception."""
     with suppress(OSError):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        own = [_RANK.sub("", line) for line in lines]
-        named = [line for line in own if "Error: " in line and not line.startswith((" ", "\t"))]
-        # That a peer has gone or a child failed only follows from what happened.
-        causes = [line for line in named if "closed by peer" not in line and "ChildFailedError" not in line]
-        if named:
-            return (causes or named)[-1].strip()[:300]
+        if words := last_words(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+            return words
     return "the worker ended without a word"

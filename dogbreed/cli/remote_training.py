@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dogbreed.ui import Advance
 
 _LOOK_EVERY_S = 5.0
+_KEPT_LINES, _SHOWN = 200, 300
 
 # -- options
 
@@ -198,12 +200,14 @@ def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = Non
     until = time.monotonic() + minutes * 60 if minutes is not None else float("inf")
     error: dict[str, Any] = {}
     told, looked = "", 0.0
+    others: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
         with View(epochs) as view:
             for line in remote.backend(aws, run).logs(run, follow=True):
                 if line is not None:
                     event = launch.parse(line.text)
                     if event is None:
+                        others.append(line.text)
                         if ui.verbose:
                             ui.note(f"{line.host}: {line.text}")
                         continue
@@ -221,7 +225,7 @@ def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = Non
         raise
     run, state = remote.refresh(aws, run)
     if state.status == "failed":
-        words = error.get("message") or state.detail
+        words = error.get("message") or launch.last_words(others) or _one_line(state.detail)
         raise DogbreedError(
             f"training failed: {words}", error.get("hint") or f"its log: dogbreed logs {run.id}; {_go_on(run)}"
         )
@@ -266,10 +270,14 @@ def say_launched(run: RemoteRun) -> None:
 
 
 def _say_state(state: State, told: str) -> str:
-    words = f"{state.status} ({state.detail})" if state.detail else state.status
-    if words != told and state.status not in ("running", "finished"):
+    words = f"{state.status} ({_one_line(state.detail)})" if state.detail else state.status
+    if words != told and state.status not in ("running", "finished", "failed"):
         ui.note(words)
     return words
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_SHOWN]
 
 
 def _come_back(run: RemoteRun) -> str:
