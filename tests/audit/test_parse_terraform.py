@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dogbreed.audit.finding import BrokenInput
 from dogbreed.audit.model import HOLE, UNKNOWN, Corpus
 from dogbreed.audit.parse import hclmodule, hcltemplate, read
 
@@ -92,6 +93,22 @@ def test_any_expression_gives_a_value(text: str) -> None:
     files = hclmodule.Files(Path())
     files.add(MODULE, "main.tf")
     hcltemplate.parse_and_evaluate(text, hclmodule.Module(files, {}, ""))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 900), st.integers(0, 40), st.text('{}[]"$=<\n ab', max_size=6))
+def test_a_damaged_module_is_read_or_broken_at_a_place(at: int, cut: int, put: str) -> None:
+    text = (MODULE + DOCUMENT)[:at] + put + (MODULE + DOCUMENT)[at + cut :]
+    files = hclmodule.Files(Path())
+    try:
+        files.add(text, "main.tf")
+    except BrokenInput as error:
+        assert 1 <= error.location.line <= text.count("\n") + 2
+        return
+    module = hclmodule.Module(files, {}, "")
+    for block in files.blocks:
+        for _, scope in module.instances(block):
+            module.body(block.body, scope)
 
 
 def written(folder: Path, **texts: str) -> Corpus:

@@ -78,17 +78,15 @@ def in_value(name: str, value: str) -> str:
         return ""
     if found := _of_known_format(text):
         return found
-    # A value that is partly unknown is a reference with something around it.
-    if HOLE in value or _NO_SECRET.match(text.strip()):
-        return ""
-    if _WORDS.fullmatch(text) and not _KIND_NAMED.search(name):
+    # A value that is partly unknown is a reference with something around it; words may name where the secret is.
+    elsewhere = _WORDS.fullmatch(text) and not _KIND_NAMED.search(name)
+    if HOLE in value or elsewhere or _NO_SECRET.match(text.strip()):
         return ""
     if _NAME.search(name) and len(text) >= 4:
         return f"what looks like the value of {name}"
     hinted = re.search(r"key|token|secret|cred|auth|pass", name, re.IGNORECASE)
-    if hinted and len(text) >= 32 and not re.search(r"[\s/:.,]", text) and entropy(text) > 3.7:
-        return "what looks like a random key"
-    return ""
+    random = len(text) >= 32 and not re.search(r"[\s/:.,]", text) and entropy(text) > 3.7
+    return "what looks like a random key" if hinted and random else ""
 
 
 def suspicious(name: str) -> bool:
