@@ -7,25 +7,39 @@ resource policy suffice, across accounts both are needed; boundaries, session po
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from dogbreed.audit import facts as iam_facts
 from dogbreed.audit import pattern
 from dogbreed.audit.answer import NO, UNKNOWN, YES, Answer, all_of, any_of
-from dogbreed.audit.conditions import ABSENT, Facts, Value, all_hold, known, substitute
+from dogbreed.audit.conditions import ABSENT, Facts, Value, all_hold, holds, known, substitute
 from dogbreed.audit.model import HOLE, Kind, Policy, Statement
 from dogbreed.audit.who import How, Who, named, read
 from dogbreed.audit.who import Kind as WhoKind
 
 Comparing = Callable[[str, str], Answer]
 _ALWAYS = ("sts:getcalleridentity",)
+# What not even an administrator can do to a service-linked role.
+_NOT_TO_LINKED = frozenset(
+    {
+        "attachrolepolicy",
+        "detachrolepolicy",
+        "putrolepolicy",
+        "deleterolepolicy",
+        "deleterole",
+        "passrole",
+        "updateassumerolepolicy",
+        "putrolepermissionsboundary",
+    }
+)
+_OF_RESOURCES = (Kind.RESOURCE, Kind.TRUST)
 _TRUST = ("sts:assumerole", "sts:assumerolewithwebidentity", "sts:assumerolewithsaml")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request. Keys that `context` does not name are absent from it, but for those that follow from the rest.
+    """A request. Keys that `context` does not name are absent from it, but for the time and those of the principal.
 
     `account` is the account that owns the resource; by default the ARN's, else the principal's own.
     """
@@ -47,14 +61,14 @@ class Request:
         """The account that owns the resource, "" when that is not said."""
         parts = self.resource.split(":", 5)
         named_account = parts[4] if len(parts) > 5 else ""
-        return self.account or (named_account if not pattern.has_wildcard(named_account) else "")
+        return self.account or (named_account if named_account.isdigit() else "")
 
 
 @dataclass(frozen=True)
 class Layers:
     """The policies that apply to a request. None means that there is no such thing, empty that nothing is allowed.
 
-    `scps` and `rcps` are levels (root, units, account), each of which has to allow.
+    `scps` are levels (root, units, account), each of which has to allow; the levels of `rcps` only deny.
     """
 
     identity: Sequence[Policy] = ()
@@ -79,6 +93,8 @@ def decide(request: Request, layers: Layers) -> Decision:
     """Whether the request is allowed by these layers of policies."""
     if request.action.lower() in _ALWAYS:
         return Decision(YES, f"{request.action} needs no permission")
+    if belongs_to_aws(request.action, request.resource):
+        return Decision(NO, "it belongs to AWS and cannot be changed or passed on")
     who, facts = request.who, facts_of(request)
     denied, statement = _deny(request, layers, who, facts)
     if denied is YES and statement:
@@ -87,9 +103,25 @@ def decide(request: Request, layers: Layers) -> Decision:
     for name, answer in _limits(request, layers, who, facts):
         if answer < allowed:
             allowed, why, deciding = answer, f"{name} {_verb(answer)} it", None
+    if allowed is NO and deciding is None:
+        why += _nearly(request, layers, facts)
     if denied is UNKNOWN and allowed is not NO and statement:
         return Decision(UNKNOWN, f"{why}, but {cited(statement)} may deny it", statement)
     return Decision(allowed, why, deciding)
+
+
+def belongs_to_aws(action: str, resource: str) -> bool:
+    """Whether an action is one that nobody can do, whatever is allowed: to AWS's own policies and roles."""
+    service, _, verb = action.lower().partition(":")
+    parts = resource.split(":", 5)
+    if service != "iam" or len(parts) < 6 or pattern.has_wildcard(resource):
+        return False
+    if parts[4] == "aws" and parts[5].startswith("policy/"):
+        return verb.startswith(("create", "delete", "setdefault", "tag", "untag"))
+    if parts[5].startswith("role/aws-reserved/"):
+        return not verb.startswith(("get", "list", "simulate", "generate"))
+    linked = parts[5].startswith("role/aws-service-role/")
+    return linked and verb in _NOT_TO_LINKED
 
 
 def facts_of(request: Request) -> Facts:
@@ -100,7 +132,6 @@ def facts_of(request: Request) -> Facts:
     implied = {
         "aws:currenttime": now.isoformat(timespec="seconds"),
         "aws:epochtime": str(int(now.timestamp())),
-        "aws:securetransport": "true",
         "aws:viaawsservice": "false",
         "aws:principalisawsservice": str(who.kind is WhoKind.SERVICE).lower(),
         "aws:principaltype": who.kind.value,
@@ -195,7 +226,7 @@ def _deny(request: Request, layers: Layers, who: Who, facts: Facts) -> tuple[Ans
     policies = [*layers.identity, *(layers.resource or ()), *(layers.session or ())]
     policies += [policy for policy in (layers.boundary, layers.endpoint) if policy]
     policies += [policy for level in layers.rcps for policy in level]
-    if not who.service_linked and who.kind is not WhoKind.SERVICE:
+    if who.account and not who.service_linked:
         policies += [policy for level in layers.scps for policy in level]
     best: tuple[Answer, Statement | None] = (NO, None)
     for policy in policies:
@@ -210,9 +241,20 @@ def _deny(request: Request, layers: Layers, who: Who, facts: Facts) -> tuple[Ans
 
 def _speaks_of(statement: Statement, who: Who, layers: Layers) -> Answer:
     """Whether a Deny speaks of somebody; one with NotPrincipal always hits who has a boundary."""
-    if statement.not_principals is not None and layers.boundary is not None:
+    if statement.not_principals is not None and layers.boundary is not None and statement.policy.kind in _OF_RESOURCES:
         return YES
-    return named(statement, who)[0]
+    return _addressed(statement, who)[0]
+
+
+def _addressed(statement: Statement, who: Who) -> tuple[Answer, How]:
+    """Whether a statement speaks of somebody: only policies of resources have to say of whom, those of users cannot."""
+    kind = statement.policy.kind
+    silent = statement.principals is None and statement.not_principals is None
+    if kind in _OF_RESOURCES:
+        return (NO, How.EVERYONE) if silent else named(statement, who)
+    if kind in (Kind.VPC_ENDPOINT, Kind.RCP):
+        return named(statement, who)
+    return YES, How.DIRECT
 
 
 def _allows(policies: Iterable[Policy], request: Request, facts: Facts) -> tuple[Answer, Statement | None]:
@@ -235,7 +277,7 @@ def _allow(request: Request, layers: Layers, who: Who, facts: Facts) -> tuple[An
     for policy in layers.resource or ():
         for statement in policy.statements:
             if statement.allows or statement.effect == HOLE:
-                speaks, how = named(statement, who)
+                speaks, how = _addressed(statement, who)
                 answer = min(speaks, applies(statement, request, facts)) if speaks is not NO else NO
                 if answer > by_resource[how][0]:
                     by_resource[how] = (answer, statement)
@@ -270,6 +312,18 @@ def _allow(request: Request, layers: Layers, who: Who, facts: Facts) -> tuple[An
     return answer, _sentence(deciding, "nothing allows it") if answer.possible else "nothing allows it", deciding[1]
 
 
+def _nearly(request: Request, layers: Layers, facts: Facts) -> str:
+    """What stands in the way of the first statement that would allow the request but for its conditions."""
+    for policy in (*layers.identity, *(layers.resource or ())):
+        for one in policy.statements:
+            if one.allows and applies(replace(one, conditions=()), request, facts).possible and one.conditions:
+                version = policy.version
+                unmet = [each.key for each in one.conditions if holds(each, facts, version) is NO]
+                if unmet:
+                    return f"; {cited(one)} would, under its condition on {', '.join(dict.fromkeys(unmet))}"
+    return ""
+
+
 def _own_limits(request: Request, layers: Layers, facts: Facts) -> list[tuple[str, Answer]]:
     """Boundary and session policy: they have to allow what the identity policies or the role are granted."""
     limits = []
@@ -283,11 +337,12 @@ def _own_limits(request: Request, layers: Layers, facts: Facts) -> list[tuple[st
 def _limits(request: Request, layers: Layers, who: Who, facts: Facts) -> list[tuple[str, Answer]]:
     """What limits everything, whoever grants it."""
     limits = []
-    if not who.service_linked and who.kind is not WhoKind.SERVICE:
+    if who.account and not who.service_linked:
         limits += [("a service control policy", _allows(level, request, facts)[0]) for level in layers.scps]
-    limits += [("a resource control policy", _allows(level, request, facts)[0]) for level in layers.rcps]
     if layers.endpoint is not None:
-        limits.append(("the policy of the VPC endpoint", _allows([layers.endpoint], request, facts)[0]))
+        speaking = [one for one in layers.endpoint.statements if _addressed(one, who)[0].possible]
+        granted = any_of(applies(one, request, facts) for one in speaking if one.allows or one.effect == HOLE)
+        limits.append(("the policy of the VPC endpoint", granted))
     return limits
 
 

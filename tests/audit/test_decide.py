@@ -214,6 +214,48 @@ def test_a_decision_names_the_statement() -> None:
     assert "Reading" in decision.explanation
 
 
+def test_a_policy_of_a_resource_has_to_say_of_whom_it_speaks() -> None:
+    request = Request(USER, "s3:GetObject", OBJECT)
+    assert str(decide(request, Layers(resource=[resource_policy(statement())])).answer) == "no"
+    assert str(decide(request, Layers([policy(statement())], [resource_policy(statement("Deny"))])).answer) == "yes"
+    assert answer(statement(Principal={"AWS": ROLE})) == "yes", "in an identity policy the element means nothing"
+
+
+def test_what_belongs_to_aws_stays_as_it_is() -> None:
+    every = statement(action="*")
+    for action, resource, expected in (
+        ("iam:CreatePolicyVersion", "arn:aws:iam::aws:policy/AdministratorAccess", "no"),
+        ("iam:GetPolicy", "arn:aws:iam::aws:policy/AdministratorAccess", "yes"),
+        ("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/x", "yes"),
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/X", "no"),
+        ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x.amazonaws.com/X", "no"),
+        ("iam:PassRole", ROLE, "yes"),
+    ):
+        assert answer(every, action=action, resource=resource) == expected
+
+
+def test_control_policies_bind_the_principals_of_accounts() -> None:
+    anyone, deny = [resource_policy(statement(Principal="*"))], policy(statement("Deny", Principal="*"), kind=Kind.RCP)
+    request = Request("*", "s3:GetObject", OBJECT)
+    assert str(decide(request, Layers(resource=anyone, scps=[[policy(statement("Deny"))]])).answer) == "yes"
+    assert str(decide(request, Layers(resource=anyone, rcps=[[], [deny]])).answer) == "no"
+    assert answer(statement(), rcps=[[]]) == "yes", "one that allows everything is always there"
+
+
+def test_the_policy_of_a_vpc_endpoint_limits() -> None:
+    narrow = policy(statement(Principal={"AWS": ROLE}), kind=Kind.VPC_ENDPOINT)
+    assert answer(statement(), endpoint=narrow) == "no"
+    assert answer(statement(), principal=ROLE, endpoint=narrow) == "yes"
+
+
+def test_a_no_says_which_condition_was_missing() -> None:
+    tls = policy(statement(Condition={"Bool": {"aws:SecureTransport": "true"}}))
+    request = Request(USER, "s3:GetObject", OBJECT)
+    assert "aws:SecureTransport" in decide(request, Layers([tls])).explanation
+    met = Request(USER, "s3:GetObject", OBJECT, {"aws:securetransport": ["true"]})
+    assert str(decide(met, Layers([tls])).answer) == "yes"
+
+
 PARTS = {
     "action": st.sampled_from(["s3:GetObject", "s3:*", "*", "s3:Put*", "iam:PassRole", HOLE]),
     "resource": st.sampled_from([OBJECT, "*", "arn:aws:s3:::bucket/*", "arn:aws:s3:::other/*", f"arn:aws:s3:::{HOLE}"]),
