@@ -82,7 +82,7 @@ class Tight:
 
 def add_unused(report: Report, corpus: Corpus, calls: Calls) -> Report:
     """The report with what the calls do not need."""
-    found = [finding for tight in tighten(corpus, calls) for finding in _findings(tight, calls)]
+    found = [finding for tight in tighten(corpus, calls) for finding in _findings(tight)]
     undecided = list(report.undecided)
     for one in sorted(calls.unknown):
         place = corpus.policies[0].location if corpus.policies else corpus.principals[0].location
@@ -236,10 +236,11 @@ def _common(names: list[str]) -> list[str]:
     return found
 
 
-def _findings(tight: Tight, calls: Calls) -> Iterator[Finding]:
+def _findings(tight: Tight) -> Iterator[Finding]:
     statement = tight.statement
     subject = statement.policy.name
-    seen = f"in {calls.count} recorded calls"
+    # No numbers: they change with every record, and the finding is the same.
+    seen = "in the recorded calls"
     if not tight.parts:
         message = f"{statement.name} allows {_listed(statement.actions or ())}, which nobody did {seen}."
         yield _finding(STATEMENT, tight, (), message, STATEMENT.fix, statement.actions or ())

@@ -12,6 +12,7 @@ from dogbreed.audit.finding import Finding, Location, Rule, Severity
 from dogbreed.audit.report.words import SARIF_LEVEL, rule_of, uri
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_CODES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html"
 # GitHub sorts alerts by this number: from 9.0 critical, 7.0 high, 4.0 medium, 0.1 low.
 _SCORE = {
     Severity.CRITICAL: "9.5",
@@ -52,8 +53,10 @@ def to_sarif(report: Report) -> str:
 def _rule(rule: Rule) -> dict[str, Any]:
     seen = f"\n\nAlso known as: {', '.join(rule.references)}." if rule.references else ""
     fix = rule.fix.removesuffix(".")
+    help_page = {"helpUri": _CODES} if rule.id.startswith("AA-") else {}
     return {
         "id": rule.id,
+        **help_page,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.why},
         "help": {

@@ -135,16 +135,22 @@ def look_at_size(look: Look) -> None:
     if size is None:
         return
     if kind is Kind.TRUST and size > _TRUST:
-        look.say("POLICY_SIZE_EXCEEDS_ROLE_TRUST_POLICY_QUOTA", (), f"{size} characters, and AWS takes {_TRUST}")
+        look.say(
+            "POLICY_SIZE_EXCEEDS_ROLE_TRUST_POLICY_QUOTA", (), f"longer than the {_TRUST} characters that AWS takes"
+        )
     elif kind in (Kind.SCP, Kind.RCP) and size > _SCP:
-        look.say(f"POLICY_SIZE_EXCEEDS_{kind.name}_QUOTA", (), f"{size} characters, and AWS takes {_SCP}")
+        look.say(f"POLICY_SIZE_EXCEEDS_{kind.name}_QUOTA", (), f"longer than the {_SCP} characters that AWS takes")
     elif kind in RESOURCE and size > _RESOURCE:
-        look.say("POLICY_SIZE_EXCEEDS_RESOURCE_POLICY_QUOTA", (), f"{size} characters, and AWS takes {_RESOURCE}")
+        look.say(
+            "POLICY_SIZE_EXCEEDS_RESOURCE_POLICY_QUOTA", (), f"longer than the {_RESOURCE} characters that AWS takes"
+        )
     elif kind in IDENTITY:
         own = policy.arn and ":aws:policy/" not in policy.arn
         most = _MANAGED if own else _IDENTITY
         if size > most:
-            look.say("POLICY_SIZE_EXCEEDS_IDENTITY_POLICY_QUOTA", (), f"{size} characters, and AWS takes {most}")
+            look.say(
+                "POLICY_SIZE_EXCEEDS_IDENTITY_POLICY_QUOTA", (), f"longer than the {most} characters that AWS takes"
+            )
 
 
 def size_of(policy: Policy) -> int | None:
