@@ -61,7 +61,7 @@ def tries(aws: Aws, run: RemoteRun, network: Network) -> Iterator[Place]:
 
 
 class Starter:
-    """Starts machines of one run."""
+    """Starts machines of one run; what `run` says of its attempts, the newest included, is what they have cost."""
 
     def __init__(self, aws: Aws, run: RemoteRun, tell: Tell) -> None:
         self._aws, self._run, self._tell = aws, run, tell
@@ -89,8 +89,9 @@ class Starter:
         ends: dict[Place, float] = {}
 
         def script(place: Place) -> str:
-            limit = int(until - time.time()) if until else seconds(run, place.bound)
-            ends[place] = until or time.time() + limit
+            # A replacement may be dearer than what it stands for, so the money is counted anew.
+            limit = min(seconds(run, place.bound), int(until - time.time()) if until else run.max_seconds)
+            ends[place] = time.time() + limit
             orders = Orders(
                 bucket=run.bucket,
                 run=run.id,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from dogbreed.cloud import ec2_fleet
 from dogbreed.cloud.ec2_fleet import NoCapacityError
 from dogbreed.cloud.ec2_start import Starter
-from dogbreed.cloud.ec2_watch import Launch, Seen, look
+from dogbreed.cloud.ec2_watch import Seen, look, state
 from dogbreed.cloud.machine_agent import FOLLOWER, FOLLOWER_S, MACHINES
 from dogbreed.cloud.remote import RemoteRun
 from dogbreed.cloud.session import Aws
@@ -30,7 +31,6 @@ class Tender:
     def __init__(self, aws: Aws, run: RemoteRun, tell: Callable[[str], None]) -> None:
         self._aws, self._run, self._tell = aws, run, tell
         self._store = Store(aws, run.bucket)
-        self._starter = Starter(aws, run, tell)
         self._signed = self._next = float("-inf")
 
     def tend(self) -> Seen:
@@ -51,22 +51,25 @@ class Tender:
 
     def _replace(self, seen: Seen, gone: list[int]) -> None:
         last = seen.launches[max(seen.launches)]
+        assert self._run.last
+        told = state(self._run, seen)
+        spent = replace(self._run.last, seconds=told.seconds, usd=None if told.usd is None else str(told.usd))
+        starter = Starter(self._aws, self._run.with_attempt(spent), self._tell)
         self._tell(f"machine(s) {', '.join(map(str, gone))} of {self._run.instances} were taken away: starting others")
         if len(gone) < self._run.instances:
             try:
-                self._starter.some(seen.newest + 1, gone, last)
+                starter.some(seen.newest + 1, gone, last)
                 return
             except NoCapacityError:
                 self._tell("no room beside the others: all machines move")
-        self._move(seen, last)
+        self._end_all(seen)
+        starter.all(seen.newest + 1, last.until)
 
-    def _move(self, seen: Seen, last: Launch) -> None:
-        """All end (their checkpoint is kept), then all start where there is room."""
+    def _end_all(self, seen: Seen) -> None:
         ec2_fleet.terminate(self._aws, [machine.id for machine in seen.alive])
         deadline = time.monotonic() + _ENDING_S
         while ec2_fleet.machines(self._aws, self._run.id) and time.monotonic() < deadline:
             time.sleep(1)
-        self._starter.all(seen.newest + 1, last.until)
 
 
 def missing(seen: Seen) -> list[int]:
@@ -77,7 +80,10 @@ def missing(seen: Seen) -> list[int]:
         return []
     if time.time() > seen.launches[max(seen.launches)].until:
         return []
-    return sorted(rank for rank, name in seen.ranks().items() if _was_taken(seen, name))
+    held = seen.ranks()
+    gone = sorted(rank for rank, name in held.items() if _was_taken(seen, name))
+    # Those that were left have been ended so that all could move, and there was no room yet.
+    return sorted(held) if gone and not seen.alive else gone
 
 
 def _was_taken(seen: Seen, name: str) -> bool:

@@ -115,6 +115,8 @@ def test_cost_is_that_of_every_machine_that_was_started_while_it_ran() -> None:
         ({}, ALIVE | {"i-1": machine("i-1", "terminated", "Server.InternalError")}, []),
         ({}, ALIVE | {"i-1": machine("i-1", "terminated", "Client.InstanceInitiatedShutdown")}, []),
         (trains(), ALIVE | {"i-1": machine("i-1", "terminated", "Client.UserInitiatedShutdown")}, []),
+        # The last one was ended so that all could move.
+        ({1: {0: said("waits", "i-0"), 1: said("interrupted", "i-1", ended=True)}}, GONE, [0, 1]),
         # At its end.
         (trains("done", "done", ended=True), GONE, []),
         (trains("failed", "interrupted", ended=True), GONE, []),
