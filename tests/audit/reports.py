@@ -16,7 +16,7 @@ ESCALATION = Finding(
     "builder can become an administrator.",
     "name the roles that may be passed",
     actions=("iam:PassRole", "lambda:CreateFunction"),
-    path=("builder passes role/admin to a function", "the function runs what builder wrote"),
+    path=("builder passes role/admin to a function", "the function runs it (infra/functions.yaml:30:9)"),
 )
 AWKWARD = Finding(
     "AA-INVALID_ACTION",

@@ -46,6 +46,9 @@ def check_sarif(log: Any) -> None:
         assert "text" in result["message"]
         (place,) = result["locations"]
         check_place(place)
+        for flow in result.get("codeFlows", []):
+            for step in flow["threadFlows"][0]["locations"]:
+                check_place(step["location"])
         assert all(isinstance(one, str) and one for one in result["partialFingerprints"].values())
     prints = [tuple(result["partialFingerprints"].values()) for result in run["results"]]
     assert len(prints) == len(set(prints))
@@ -76,6 +79,10 @@ def test_sarif() -> None:
     assert first["region"] == {"startLine": 12, "startColumn": 7}
     assert "1. builder passes role/admin" in results[0]["message"]["text"]
     assert unquote(results[1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]) == "odd, name:\u2603.json"
+    steps = results[0]["codeFlows"][0]["threadFlows"][0]["locations"]
+    assert [one["location"]["message"]["text"] for one in steps] == list(ESCALATION.path)
+    assert steps[1]["location"]["physicalLocation"]["region"] == {"startLine": 30, "startColumn": 9}
+    assert steps[1]["location"]["physicalLocation"]["artifactLocation"]["uri"] == "infra/functions.yaml"
     assert log["runs"][0]["invocations"][0]["executionSuccessful"] is False
 
 
@@ -150,7 +157,7 @@ def test_annotations() -> None:
     first, second, *_ = to_annotations(REPORT).splitlines()
     assert first == (
         "::error file=infra/roles.yaml,line=12,col=7,title=lambda-001::builder can become an administrator.%0A"
-        "1. builder passes role/admin to a function%0A2. the function runs what builder wrote%0A"
+        "1. builder passes role/admin to a function%0A2. the function runs it (infra/functions.yaml:30:9)%0A"
         "Fix: name the roles that may be passed"
     )
     assert second.startswith("::warning file=odd%2C name%3A\u2603.json,line=3,col=31,title=AA-INVALID_ACTION::")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from dogbreed import __version__
@@ -12,6 +13,7 @@ from dogbreed.audit.finding import Finding, Location, Rule, Severity
 from dogbreed.audit.report.words import SARIF_LEVEL, rule_of, uri
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_PLACE = re.compile(r"\(([^()\n]+):(\d+):(\d+)\)")
 _CODES = "https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html"
 # GitHub sorts alerts by this number: from 9.0 critical, 7.0 high, 4.0 medium, 0.1 low.
 _SCORE = {
@@ -90,7 +92,17 @@ def _result(finding: Finding, index: int, fingerprint: str) -> dict[str, Any]:
             "actions": list(finding.actions),
         },
     }
+    if finding.path:
+        steps = [{"location": _step(step, finding.location)} for step in finding.path]
+        result["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
     return result
+
+
+def _step(step: str, otherwise: Location) -> dict[str, Any]:
+    """A step of a path, at the place that it names, such as (infra/roles.yaml:17:9)."""
+    named = _PLACE.search(step)
+    place = Location(named[1], int(named[2]), int(named[3])) if named else otherwise
+    return {**_location(place), "message": {"text": step}}
 
 
 def _location(location: Location, subject: str = "") -> dict[str, Any]:
