@@ -162,6 +162,23 @@ def test_a_host_has_folders_of_its_own_and_writes_nowhere_else(network: Network,
     assert not Path("/usr/file").exists()
 
 
+def test_a_host_cannot_reach_the_hardware(network: Network, tmp_path: Path) -> None:
+    script = """
+    ls /dev; echo x >/dev/null; head -c3 /dev/urandom | wc -c; echo shm >/dev/shm/x
+    [ -b /dev/sda ] || [ -b /dev/vda ] || echo no disks
+    mknod /dev/disk b 8 0 2>/dev/null || echo no devices
+    (echo 1 >/proc/sys/kernel/sysrq) 2>/dev/null || echo no settings
+    [ -f /proc/sysrq-trigger ] || echo no keys
+    python3 -c 'from multiprocessing.shared_memory import *; SharedMemory(create=True, size=1).unlink(); print("shared")'
+    python3 -c 'import os; os.openpty(); print("terminal")'
+    """
+    assert Host.start(spec(tmp_path, script), network).wait(30) == 0
+    lines = said(tmp_path).splitlines()
+    wanted = ["3", "no disks", "no devices", "no settings", "no keys", "shared", "terminal"]
+    assert [line for line in lines if line in wanted] == wanted
+    assert not any(line.startswith(("sd", "vd", "nvme", "loop", "mem")) for line in lines)
+
+
 def test_what_python_needs_is_seen_below_a_covered_folder(network: Network, tmp_path: Path) -> None:
     """Also where the interpreter lives in a home folder that the host covers."""
     top = Path(sys.executable).resolve().parents[-2]

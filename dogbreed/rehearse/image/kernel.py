@@ -18,7 +18,12 @@ _NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = (
 )  # fmt: skip
 _SEEN = {"uts": _NEW_UTS, "ipc": _NEW_IPC, "mnt": _NEW_NS}
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_NOSUID, _NODEV, _NOEXEC = 2, 4, 8
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
+# CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_MKNOD: linux/capability.h.
+_RIGHTS = (16, 17, 25, 27)
+# What reaches the whole computer from inside a namespace.
+_PERILS = ("/proc/sysrq-trigger", "/proc/kcore")
 
 _SWITCH = "switch0"
 # Where a machine finds its metadata, and a container the credentials of its role.
@@ -143,9 +148,47 @@ def furnish(told: dict[str, Any]) -> None:
         if told["read_only"] and not any(path == inside or path.startswith(f"{inside}/") for inside in own):
             with suppress(OSError):
                 _make_read_only(path)
-    _mount("proc", "/proc", "proc", 2 | 4 | 8)  # nosuid, nodev, noexec
-    if Path("/dev/shm").is_dir():
-        _mount("tmpfs", "/dev/shm", "tmpfs", 2 | 4)
+    _devices()
+    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    nothing = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    for path in _PERILS:
+        with suppress(OSError):
+            _bind(nothing, path)
+    os.close(nothing)
+    for path in ("/proc/sys", "/sys"):
+        with suppress(OSError):
+            _mount(path, path, None, _BIND)
+            _make_read_only(path)
+    give_up_rights()
+
+
+def give_up_rights() -> None:
+    """Have no program from here on load modules, make devices, touch ports of the hardware or set the clock.
+
+    A host may run as root, and what it runs is written for a machine that can be thrown away.
+    """
+    for number in _RIGHTS:
+        with suppress(OSError):
+            _do("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+
+
+def _devices() -> None:
+    """A /dev with what every program may use, and graphics cards; no disks."""
+    names = [Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom", "tty")]
+    names += [path for kind in ("nvidia*", "dri", "kfd") for path in Path("/dev").glob(kind)]
+    opened = {os.fspath(path): os.open(path, os.O_PATH | os.O_CLOEXEC) for path in names if path.exists()}
+    _mount("tmpfs", "/dev", "tmpfs", _NOSUID | _NOEXEC)
+    for inside, descriptor in opened.items():
+        _bind(descriptor, inside)
+        os.close(descriptor)
+    for name in ("shm", "pts"):
+        Path("/dev", name).mkdir()
+    _mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV)
+    with suppress(OSError):
+        _do("mount", b"devpts", b"/dev/pts", b"devpts", ctypes.c_ulong(_NOSUID | _NOEXEC), b"newinstance,ptmxmode=0666")
+        Path("/dev/ptmx").symlink_to("pts/ptmx")
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        Path("/dev", name).symlink_to(f"/proc/self/fd{target}")
 
 
 def enter_files(process: int) -> None:
@@ -155,6 +198,7 @@ def enter_files(process: int) -> None:
         _do("setns", descriptor, flag)
         os.close(descriptor)
     os.chdir("/")
+    give_up_rights()
 
 
 def _bind(descriptor: int, inside: str) -> None:
