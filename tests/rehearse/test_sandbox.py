@@ -169,7 +169,7 @@ def test_a_host_cannot_reach_the_hardware(network: Network, tmp_path: Path) -> N
     mknod /dev/disk b 8 0 2>/dev/null || echo no devices
     (echo 1 >/proc/sys/kernel/sysrq) 2>/dev/null || echo no settings
     [ -f /proc/sysrq-trigger ] || echo no keys
-    python3 -c 'from multiprocessing.shared_memory import *; SharedMemory(create=True, size=1).unlink(); print("shared")'
+    python3 -c 'from multiprocessing.shared_memory import *; SharedMemory(None, True, 1).unlink(); print("shared")'
     python3 -c 'import os; os.openpty(); print("terminal")'
     """
     assert Host.start(spec(tmp_path, script), network).wait(30) == 0
