@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +233,61 @@ resource "aws_iam_role_policy" "b" {
     assert [one.statements[0].actions for one in role.policies] == [("iam:PassRole",)]
 
 
+def test_a_policy_in_a_file_of_its_own_is_judged_where_it_is_attached(tmp_path: Path) -> None:
+    (tmp_path / "policy.json.tpl").write_text(
+        '{"Version": "2012-10-17",\n "Statement": [{"Effect": "Allow", "Action": "s3:*",\n "Resource": "${arn}"}]}'
+    )
+    text = (
+        'resource "aws_iam_policy" "p" {\n  policy = templatefile("${path.module}/policy.json.tpl", { arn = "a" })\n}\n'
+    )
+    (policy,) = written(tmp_path, main=text).policies
+    assert policy.statements[0].resources == ("a",)
+    place = policy.statements[0].at("Resource")
+    assert (Path(place.file).name, place.line) == ("policy.json.tpl", 3)
+
+
+def test_line_breaks_in_round_brackets_mean_nothing(tmp_path: Path) -> None:
+    text = """\
+locals {
+  on = (
+    var.on # really
+    ? "a"
+    : "b"
+  )
+}
+variable "on" { default = true }
+resource "aws_kms_key" "k" {
+  description         = "${local.on}-${upper("x")}"
+  enable_key_rotation = (true
+    && var.on)
+}
+"""
+    (key,) = written(tmp_path, main=text).resources
+    assert (key.get("Description"), key.get("EnableKeyRotation")) == ("a-X", True)
+    assert key.at("Description").line == 10
+
+
+def test_instances_of_a_resource_lead_to_others(tmp_path: Path) -> None:
+    text = """\
+resource "aws_s3_bucket" "b" {
+  for_each = toset(["x", "y"])
+  bucket   = "dogs-${each.key}"
+}
+resource "aws_s3_bucket_versioning" "b" {
+  for_each = aws_s3_bucket.b
+  bucket   = each.value.id
+  versioning_configuration {
+    status = each.key == "x" ? "Enabled" : "Suspended"
+  }
+}
+"""
+    found = {
+        one.get("BucketName"): one.get("VersioningConfiguration", "Status")
+        for one in written(tmp_path, main=text).resources
+    }
+    assert found == {"dogs-x": "Enabled", "dogs-y": "Suspended"}
+
+
 def test_values_of_tfvars_win_and_a_count_of_zero_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "terraform.tfvars").write_text("on = false\n")
     text = 'variable "on" { default = true }\nresource "aws_kms_key" "k" {\n  count = var.on ? 1 : 0\n}\n'
@@ -284,72 +338,3 @@ resource "aws_s3_bucket_policy" "b" {
     assert bucket.get("PublicAccessBlockConfiguration", "RestrictPublicBuckets") is True
     assert bucket.at("VersioningConfiguration", "Status").line == 5
     assert bucket.policies[0].attached_to == bucket.arn == "arn:aws:s3:::dogs"
-
-
-# -- plans
-
-
-def planned(*resources: dict[str, Any], unknown: dict[str, Any] | None = None, config: Any = ()) -> dict[str, Any]:
-    changes = [
-        {"address": key, "mode": "managed", "change": {"after_unknown": one}} for key, one in (unknown or {}).items()
-    ]
-    return {
-        "format_version": "1.2",
-        "planned_values": {"root_module": {"resources": list(resources)}},
-        "resource_changes": changes,
-        "configuration": {"root_module": {"resources": list(config)}},
-    }
-
-
-def entry(type: str, name: str, /, **values: Any) -> dict[str, Any]:
-    return {"address": f"{type}.{name}", "mode": "managed", "type": type, "name": name, "values": values}
-
-
-def expressions(type: str, name: str, /, **references: list[str]) -> dict[str, Any]:
-    return {"address": f"{type}.{name}", "expressions": {key: {"references": one} for key, one in references.items()}}
-
-
-def test_a_plan_follows_what_is_known_after_the_apply(tmp_path: Path) -> None:
-    statement = json.dumps(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-    )
-    plan = planned(
-        entry("aws_iam_role", "r", name="run", assume_role_policy=None),
-        entry("aws_iam_policy", "p", name="all", policy=statement),
-        entry("aws_iam_role_policy_attachment", "a", role="run"),
-        entry("aws_lambda_function", "f", function_name="f", runtime="python3.7"),
-        entry("aws_sagemaker_notebook_instance", "n", name="n", subnet_id=None),
-        unknown={
-            "aws_iam_role_policy_attachment.a": {"policy_arn": True},
-            "aws_lambda_function.f": {"role": True, "arn": True, "kms_key_arn": True},
-            "aws_sagemaker_notebook_instance.n": {"kms_key_id": True, "security_groups": True},
-        },
-        config=[
-            expressions("aws_iam_role_policy_attachment", "a", policy_arn=["aws_iam_policy.p.arn", "aws_iam_policy.p"]),
-            expressions("aws_lambda_function", "f", role=["aws_iam_role.r.arn", "aws_iam_role.r"]),
-            expressions("aws_sagemaker_notebook_instance", "n", kms_key_id=["aws_kms_key.k.arn", "aws_kms_key.k"]),
-        ],
-    )
-    (tmp_path / "plan.json").write_text(json.dumps(plan, indent=1))
-    corpus = read([tmp_path])
-    (role,) = corpus.principals
-    assert [one.name for one in role.policies] == ["all"]
-    function, notebook = corpus.resources
-    assert function.roles == (role.arn,)
-    assert function.get("KmsKeyArn") is None
-    assert notebook.get("KmsKeyId") == HOLE
-    assert notebook.get("SecurityGroupIds") is None
-    line = (tmp_path / "plan.json").read_text().splitlines()[function.at("Runtime").line - 1]
-    assert "python3.7" in line
-
-
-def test_a_state_is_read_like_a_plan(tmp_path: Path) -> None:
-    state = {
-        "format_version": "1.0",
-        "terraform_version": "1.9",
-        "values": {
-            "root_module": {"child_modules": [{"resources": [entry("aws_kms_key", "k", enable_key_rotation=True)]}]}
-        },
-    }
-    (tmp_path / "state.json").write_text(json.dumps(state))
-    assert read([tmp_path]).resources[0].get("EnableKeyRotation") is True

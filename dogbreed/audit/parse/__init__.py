@@ -37,5 +37,9 @@ def read(paths: Iterable[Path] = ()) -> Corpus:
     if modules:
         from dogbreed.audit.parse import terraform
 
-        corpus.add(terraform.read_modules(modules))
+        found = terraform.read_modules(modules)
+        # A policy's file that a module reads is judged where it is attached, not once more alone.
+        taken = {one.at().file for policy in found.every_policy() for one in policy.statements}
+        corpus.policies = [policy for policy in corpus.policies if policy.location.file not in taken]
+        corpus.add(found)
     return corpus

@@ -196,10 +196,10 @@ def _call(tree: Any, scope: Scope) -> Any:
                 value = evaluate(one, scope)
                 spread = at + 1 < len(members) and str(members[at + 1]) == "..."
                 given += value if spread and isinstance(value, list) else [value]
-    if name == "templatefile":
+    if name in ("file", "templatefile"):
         from dogbreed.audit.parse import hcltemplate
 
-        return hcltemplate.from_file(given, scope)
+        return hcltemplate.from_file(name, given, scope)
     return hclfunctions.call(name, given, scope.folder())
 
 

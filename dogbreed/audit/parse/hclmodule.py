@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dogbreed.audit.finding import BrokenInput, Location
+from dogbreed.audit.finding import Location
 from dogbreed.audit.model import HOLE, OWN_ACCOUNT, OWN_PARTITION, OWN_REGION, UNKNOWN
-from dogbreed.audit.parse import hclexpr, tfnames
+from dogbreed.audit.parse import hclexpr, hcltext, tfnames
 from dogbreed.audit.parse.hclexpr import Inner, Scope, evaluate, trees
 from dogbreed.audit.parse.placed import Arr, Obj
 
@@ -72,17 +72,7 @@ class Files:
 
 def _parse(text: str, shown: str) -> Any:
     """The body of a file."""
-    from hcl2.parser import parser
-    from lark.exceptions import UnexpectedInput
-
-    try:
-        tree = parser().parse(text.replace("\r\n", "\n") + "\n")
-    except UnexpectedInput as error:
-        line, column = max(error.line, 1), max(error.column, 1)
-        token = str(getattr(error, "token", "") or "").strip()
-        said = f"unexpected {token[:30]!r}" if token else "something is missing or in the wrong place"
-        raise BrokenInput(Location(shown, line, column), f"is not valid Terraform: {said}") from None
-    return trees(tree)[0]
+    return trees(hcltext.parse(text, shown))[0]
 
 
 class _Nothing:
@@ -242,6 +232,8 @@ def _for_each(value: Any, scope: Scope, name: str) -> Iterator[tuple[Any, Scope]
         pairs = list(value.items())
     elif isinstance(value, list):
         pairs = [(one, one) for one in value]
+    elif isinstance(value, Reference):
+        pairs = value.members()
     else:
         yield None, scope
         return
@@ -301,6 +293,10 @@ class Reference:
         """One of several instances."""
         return Reference(self._module, self._block, key if isinstance(key, str) else None)
 
+    def members(self) -> list[tuple[Any, Any]]:
+        """Its instances by their keys, for another block's for_each."""
+        return [(key, self.index(key)) for key, _ in self._module.instances(self._block)]
+
     def attribute(self, name: str) -> Any:
         """An attribute: what AWS will give it where that can be told, else what the block says."""
         type, label = self._block.labels
@@ -331,8 +327,9 @@ class Reference:
         if type == "aws_iam_policy_document" and name in ("json", "minified_json"):
             from dogbreed.audit.parse import tfdocument
 
-            for _, scope in self._module.instances(self._block):
-                return tfdocument.document(self._module.body(self._block.body, scope))
+            for key, scope in self._module.instances(self._block):
+                if self._key in (None, key):
+                    return tfdocument.document(self._module.body(self._block.body, scope))
         if type == "aws_iam_policy" and name in ("arn", "id"):
             return self._own("arn", None) or _managed(self._own("name", HOLE))
         if name in _FACTS.get(type, {}):

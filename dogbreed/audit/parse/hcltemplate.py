@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from dogbreed.audit import jsontext
 from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import HOLE
-from dogbreed.audit.parse import hclfunctions
+from dogbreed.audit.parse import files, hclfunctions
 from dogbreed.audit.parse.hclexpr import Inner, Scope, evaluate, trees
 from dogbreed.audit.parse.hclfunctions import text_of
 from dogbreed.audit.parse.placed import Arr, Obj
@@ -97,13 +98,13 @@ def parse_and_evaluate(expression: str, scope: Scope) -> Any:
     return evaluate(trees(attribute)[1], scope)
 
 
-def from_file(given: list[Any], scope: Scope) -> Any:
-    """`templatefile`: a file of the module, rendered with names of its own."""
+def from_file(name: str, given: list[Any], scope: Scope) -> Any:
+    """`file` and `templatefile`: a file of the module, for the latter rendered with names of its own."""
     text = hclfunctions.call("file", given[:1], scope.folder())
-    if not isinstance(text, str) or HOLE in text or len(given) != 2 or not isinstance(given[1], dict):
+    if not isinstance(text, str) or text == HOLE:
         return HOLE
-    rendered = render(text, Inner(scope, dict(given[1])))
-    try:
-        return json.loads(rendered) if rendered.lstrip().startswith("{") else rendered
-    except ValueError:
-        return rendered
+    if name == "templatefile":
+        names = given[1] if len(given) == 2 and isinstance(given[1], dict) else {}
+        text = render(text, Inner(scope, dict(names)))
+    path = Path(os.path.normpath(Path(scope.folder()) / given[0]))
+    return as_json(text, Location(files.shown(path), 1, 1))
