@@ -176,17 +176,16 @@ class Bucket(Resource):
 
     def _exists(self) -> bool:
         try:
-            self._s3.head_bucket(**self._owned)
+            # The SDK follows a bucket into its region, where jobs of this one would pay for every byte.
+            region = self._s3.head_bucket(**self._owned).get("BucketRegion") or self.aws.region
         except ClientError as error:
             if code(error) == "404":
                 return False
-            if code(error) in ("301", "400", "PermanentRedirect"):
-                raise DogbreedError(
-                    f"bucket {self.name} is in another region than {self.aws.region}", self.hint
-                ) from error
             if code(error) == "403":
                 raise _taken(self.name, self.hint) from error
             raise
+        if region != self.aws.region:
+            raise DogbreedError(f"bucket {self.name} is in {region}, not in {self.aws.region}", self.hint)
         return True
 
     def _is_ours(self, tags: Mapping[str, str]) -> bool:
@@ -244,7 +243,11 @@ class Bucket(Resource):
 
     def _found_lifecycle(self) -> Any:
         rules = self._get("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration", "Rules")
-        return None if rules is None else sorted(rules, key=lambda rule: str(rule.get("ID")))
+        if rules is None:
+            return None
+        # An empty prefix may come back as none.
+        named = [{**rule, "Filter": rule.get("Filter") or {"Prefix": rule.get("Prefix", "")}} for rule in rules]
+        return sorted(named, key=lambda rule: str(rule.get("ID")))
 
 
 def policy(arn: str, account: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ GROUP = "machines"
 NEEDED = ("s3", "logs")
 _ANYWHERE = "0.0.0.0/0"
 _ALL = "-1"
+_IN_USE_S, _LOOK_EVERY_S = 180, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +181,19 @@ class SecurityGroup(Resource):
             self._ec2.create_tags(Resources=[found.id], Tags=pairs(wanted["tags"]))
 
     def delete(self, found: Found) -> None:
-        """Remove it; AWS refuses while a machine uses it (`DependencyViolation`)."""
-        try:
-            self._ec2.delete_security_group(GroupId=found.id)
-        except ClientError as error:
-            if not is_missing(error):
-                raise
+        """Remove it. What a job or machine leaves behind in it goes some minutes after them, so this waits."""
+        deadline = time.monotonic() + _IN_USE_S
+        while True:
+            try:
+                self._ec2.delete_security_group(GroupId=found.id)
+            except ClientError as error:
+                if is_missing(error):
+                    return
+                if code(error) != "DependencyViolation" or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_EVERY_S)
+            else:
+                return
 
     @property
     def _ec2(self) -> Any:

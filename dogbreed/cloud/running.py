@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -29,16 +30,28 @@ class TrainingRun(Resource):
     def __init__(self, aws: Aws, run: RemoteRun) -> None:
         self._aws, self._run = aws, run
         self.name = run.id
-        self._failed = ""
 
     def find(self) -> Found | None:
         """How it stands; None once it has ended."""
-        run, state = remote.refresh(self._aws, self._run)
+        run = self._run
+        state = remote.backend(self._aws, run).state(run)
         if state.status in remote.ENDED:
             return None
-        content = {"usd": state.usd, "machines": run.instances, "type": run.instance_type, "backend": run.backend}
-        arn = run.last.name if run.last else run.id
-        return Found(arn, content, state=state.status, created=state.started, error=state.detail)
+        content = {
+            "usd": self._spent(state),
+            "machines": run.instances,
+            "type": run.instance_type,
+            "backend": run.backend,
+        }
+        words = f"{state.status} ({state.detail})" if state.detail else state.status
+        return Found(run.last.name if run.last else run.id, content, state=words, created=state.started)
+
+    def _spent(self, state: remote.State) -> Decimal | None:
+        """What all attempts have cost so far. The ledger is left as it is: to look needs no right to write."""
+        usd = self._run.cost(state.seconds) if state.usd is None else state.usd
+        if self._run.last is None or usd is None:
+            return usd
+        return self._run.with_attempt(replace(self._run.last, usd=str(usd))).spent
 
     def create(self) -> None:
         """Never: runs are launched by `train-sagemaker` and `train-ec2`."""

@@ -65,7 +65,8 @@ def timed(command: list[str]) -> tuple[float, str]:
 def bucket(name: str) -> None:
     import boto3
 
-    s3 = boto3.client("s3")
+    # Not the default session, which keeps the keys of an earlier stand-in.
+    s3 = boto3.session.Session().client("s3")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
 

@@ -100,6 +100,13 @@ def test_another_account_s_bucket_is_an_error_that_says_so(account: Server, monk
     assert "[aws] bucket" in error.value.hint
 
 
+def test_a_bucket_of_another_region_is_an_error_that_says_so(account: Server) -> None:
+    here, there = (Aws(AwsSettings(bucket="my-own-photos", region=region)) for region in ("eu-west-1", "us-west-2"))
+    apply([Bucket(there)])
+    with pytest.raises(DogbreedError, match="my-own-photos is in us-west-2, not in eu-west-1"):
+        apply([Bucket(here)])
+
+
 def test_it_is_kept_unless_its_content_is_to_go(aws: Aws) -> None:
     apply([Bucket(aws)])
     s3 = aws.client("s3")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from laws import apply, remove, survives_kills, unchanged
 
 from dogbreed import plan
+from dogbreed.cloud import network
 from dogbreed.cloud.network import SecurityGroup, look
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
@@ -145,6 +147,23 @@ def test_groups_of_two_vpcs_do_not_meet(aws: Aws, vpc: Vpc) -> None:
     assert apply(groups) == ["+", "+"]
     assert groups[0].id() != groups[1].id()
     assert remove(groups) == ["-", "-"]
+
+
+def test_a_group_that_is_still_used_is_waited_for(aws: Aws, vpc: Vpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = SecurityGroup(aws, vpc.id)
+    apply([group])
+    monkeypatch.setattr(network, "_LOOK_EVERY_S", 0)
+    refusals = 2
+
+    def refuse(**_: Any) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise ClientError({"Error": {"Code": "DependencyViolation", "Message": "in use"}}, "DeleteSecurityGroup")
+
+    aws.client("ec2").meta.events.register("before-call.ec2.DeleteSecurityGroup", refuse)
+    assert remove([group]) == ["-"]
+    assert (refusals, group.find()) == (0, None)
 
 
 @pytest.mark.slow
