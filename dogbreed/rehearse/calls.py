@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from moto.core.request import Request
 
 ACCOUNT = "123456789012"
-# Whoever comes without a key that the account gave out: the person who rehearses.
+# The person who rehearses.
 PERSON = f"arn:aws:iam::{ACCOUNT}:user/rehearsal"
+NOBODY = "anonymous"
 _KEPT = 200_000
 
 
@@ -91,7 +92,7 @@ class Calls:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         wanted = [("iam:PassRole", (role,)) for role in call.passes] + [(call.action, call.resources)]
         records = [
-            Record(now, call.who, action, resources, call.service, call.operation, call.region, platform)
+            Record(now, call.who or NOBODY, action, resources, call.service, call.operation, call.region, platform)
             for action, resources in wanted
         ]
         with self._lock:

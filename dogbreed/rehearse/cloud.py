@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.rehearse import access
 from dogbreed.rehearse.calls import ACCOUNT, PASS, Calls, answers
 from dogbreed.rehearse.faults import Faults
 
@@ -32,13 +33,14 @@ _CONNECTIONS = 32
 
 
 class Cloud:
-    """One account in one process; `folder` holds its files while it runs, `url` is where it answers."""
+    """One account in one process: its files in `folder`, the person's access key `key`, `url` where it answers."""
 
     account = ACCOUNT
 
-    def __init__(self, folder: Path, region: str) -> None:
+    def __init__(self, folder: Path, region: str, key: str) -> None:
         self.folder = folder
         self.region = region
+        self.key = key
         self.url = ""
         self.socket = folder / "server.sock"
         self.calls = Calls()
@@ -52,6 +54,7 @@ class Cloud:
         self._resets: list[Callable[[], None]] = []
         self._status: list[Callable[[], dict[str, Any]]] = []
         self._interrupts: list[Callable[[str], list[str]]] = []
+        self._own_key = access.new_key()
         self._platform_keys: set[str] = set()
         self._clients: dict[tuple[str, str | None, str | None], Any] = {}
         self._session: Any = None
@@ -104,7 +107,7 @@ class Cloud:
             known = self._clients.get((service, region, role))
         if known:
             return known
-        key, secret, token = self.credentials(role) if role else (self._platform_key("AKIAPLATFORM"), SECRET, None)
+        key, secret, token = self.credentials(role) if role else (self._platform_key(self._own_key), SECRET, None)
         with self._lock:
             # Making a client is slow, and one session does not make two at once.
             self._session = self._session or boto3.session.Session()
@@ -177,7 +180,6 @@ class Cloud:
             function()
 
     def _platform_key(self, key: str) -> str:
-        full = key.ljust(20, "X")
         with self._lock:
-            self._platform_keys.add(full)
-        return full
+            self._platform_keys.add(key)
+        return key

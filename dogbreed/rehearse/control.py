@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
+from dogbreed.rehearse.access import may_control
 from dogbreed.rehearse.faults import KINDS, Fault
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ CREDENTIALS = "/v2/credentials/"
 
 
 def answer(cloud: Cloud, request: Request) -> Response:
-    """Do what is asked; 404 for an unknown name, 400 with `error` for what cannot be done."""
+    """Do what is asked; 403 without the key, 404 for an unknown name, 400 with `error` for what cannot be done."""
     if request.path.startswith(CREDENTIALS):
         return _credentials(cloud, request.path.removeprefix(CREDENTIALS))
+    if not may_control(cloud, request):
+        return _json({"error": "only the person who started the stand-in may ask it"}, 403)
     name = request.path.removeprefix(PREFIX)
     told = json.loads(request.get_data() or b"{}")
     known = {

@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from moto.core.request import Request
 from moto.moto_server.werkzeug_app import (
     BackendRequest,
     DomainDispatcherApplication,
@@ -29,12 +28,15 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
-from dogbreed.rehearse import control, state, validate, wire
+from dogbreed.rehearse import access, control, state, validate, wire
 from dogbreed.rehearse.calls import AwsError, Call, answers
 from dogbreed.rehearse.cloud import Cloud
 
 # The files that add to what moto can do; one that is not there yet is left out.
 SERVICES = ("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm")
+
+# Pages of moto that need no key by themselves.
+_OF_MOTO = ("/moto-api", "/latest/meta-data/", "/latest/api/")
 
 _Start = Callable[..., Any]
 
@@ -64,11 +66,16 @@ class App:
 
     def __call__(self, environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         """Answer one request."""
-        if environ.get("PATH_INFO", "").startswith((control.PREFIX, control.CREDENTIALS)):
-            return control.answer(self.cloud, Request(environ))(environ, start)
-        call = wire.read(self.cloud, BackendRequest(environ))
+        request = BackendRequest(environ)
+        if access.from_browser(request):
+            return Response("The stand-in does not speak with browsers.", 403)(environ, start)
+        if request.path.startswith((control.PREFIX, control.CREDENTIALS)):
+            return control.answer(self.cloud, request)(environ, start)
+        call = None if request.path.startswith(_OF_MOTO) else wire.read(self.cloud, request)
         if call is None:
-            return self._ask_moto(environ)(environ, start)
+            known = access.principal(self.cloud, wire.credential(request)[0])
+            answer = self._ask_moto(environ) if known else Response("This is no call of AWS.", 403)
+            return answer(environ, start)
         platform = self.cloud.is_platform(call.key)
         records = self.cloud.calls.add(call, platform=platform)
         response = self._answer(call, environ, platform=platform)
@@ -79,6 +86,7 @@ class App:
 
     def _answer(self, call: Call, environ: dict[str, Any], *, platform: bool) -> Response:
         try:
+            access.check(call)
             self.cloud.faults.strike(call, platform=platform)
             if call.model.input_shape is not None:
                 validate.check(call.service, call.protocol, call.model.input_shape, call.params)
@@ -126,7 +134,7 @@ class _Handler(_LocalHandler):
 
 def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
     """Answer on 127.0.0.1:`port` (0: any) and on `folder`/server.sock until `ended` is set."""
-    cloud = Cloud(folder, region)
+    cloud = Cloud(folder, region, key := os.environ.pop(access.VARIABLE, "") or access.new_key())
     app = App(cloud)
     servers = [make_server("127.0.0.1", port, app, threaded=True, request_handler=_Handler)]
     cloud.url = f"http://127.0.0.1:{servers[0].server_port}"
@@ -140,7 +148,7 @@ def serve(folder: Path, region: str, port: int, ended: threading.Event) -> None:
         server.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
     cloud.controls["end"] = lambda told: ended.set()
-    state.write(folder, port=servers[0].server_port, region=region)
+    state.write(folder, port=servers[0].server_port, region=region, key=key)
     try:
         ended.wait()
     finally:

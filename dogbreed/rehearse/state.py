@@ -17,19 +17,20 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from dogbreed.data.cache import cache_dir, write_atomically
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.rehearse.access import HEADER
 
 REGION = "eu-west-1"
-KEY = "AKIAREHEARSALEXAMPLE"
 SECRET = "rehearsal"
 _FILE = "state.json"
 _LOG = "server.log"
 _START_S = 60.0
+_LONGEST = 103  # bytes in the path of a unix socket, on macOS
 _END_S = 20.0
 
 
@@ -42,6 +43,7 @@ class Server:
     port: int
     region: str
     since: float
+    key: str = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -53,7 +55,7 @@ class Server:
         """What lets any AWS client reach it, and nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
@@ -62,7 +64,7 @@ class Server:
     def ask(self, name: str, /, **told: Any) -> Any:
         """Ask the running stand-in; see control.py. Raises DogbreedError where it refuses or is gone."""
         body = json.dumps(told).encode()
-        request = urllib.request.Request(f"{self.url}/_rehearse/{name}", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.url}/_rehearse/{name}", body, {HEADER: self.key})
         # Never by way of a proxy: it is on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -85,7 +87,7 @@ def find(folder: Path | None = None) -> Server | None:
     folder = folder or home()
     try:
         told = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        server = Server(folder, told["pid"], told["port"], told["region"], told["since"])
+        server = Server(folder, told["pid"], told["port"], told["region"], told["since"], told["key"])
     except (OSError, ValueError, KeyError):
         return None
     return server if _age(server.pid) == told["birth"] else None
@@ -101,7 +103,10 @@ def start(
 ) -> tuple[Server, subprocess.Popen[bytes]]:
     """Start one and wait until it answers; one that is `owned` ends with this process. DogbreedError if it does not."""
     folder = folder or home()
+    if len(os.fsencode(folder / "server.sock")) > _LONGEST:
+        raise UsageError(f"the path of {folder} is too long for a socket", "set DOGBREED_CACHE_DIR to a shorter one")
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # what is in there can run commands
     clean(folder)
     command = [sys.executable, "-m", "dogbreed.rehearse.server", os.fspath(folder), region, str(port)]
     log: IO[bytes]
@@ -154,10 +159,10 @@ def clean(folder: Path | None = None) -> bool:
     return bool(left)
 
 
-def write(folder: Path, *, port: int, region: str) -> None:
+def write(folder: Path, *, port: int, region: str, key: str) -> None:
     """Note that this process serves."""
     pid = os.getpid()
-    told = {"pid": pid, "port": port, "region": region, "since": time.time(), "birth": _age(pid)}
+    told = {"pid": pid, "port": port, "region": region, "since": time.time(), "birth": _age(pid), "key": key}
     write_atomically(folder / _FILE, json.dumps(told).encode())
 
 

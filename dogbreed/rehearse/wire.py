@@ -20,8 +20,8 @@ from moto.core.serialize import SerializationContext, get_serializer_class
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from dogbreed.rehearse import actions
-from dogbreed.rehearse.calls import ACCOUNT, PERSON, AwsError, Call
+from dogbreed.rehearse import access, actions
+from dogbreed.rehearse.calls import ACCOUNT, AwsError, Call
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -47,7 +47,7 @@ _UNSIGNED = {"AssumeRoleWithWebIdentity": "sts", "AssumeRoleWithSAML": "sts"}
 
 def read(cloud: Cloud, request: Request) -> Call | None:
     """The call that a request is; None for what is none of AWS's operations (moto's own pages, a wrong path)."""
-    key, region, signed_as = _credential(request)
+    key, region, signed_as = credential(request)
     if signed_as != "s3":
         _keep_body(request)
     if not signed_as:
@@ -71,7 +71,7 @@ def read(cloud: Cloud, request: Request) -> Call | None:
             operation=operation,
             region=region or cloud.region,
             key=key,
-            who=principal(cloud, key),
+            who=access.principal(cloud, key),
             params=params,
             model=model,
             request=request,
@@ -81,14 +81,6 @@ def read(cloud: Cloud, request: Request) -> Call | None:
             passes=tuple(actions.passed_roles(service, operation, params)),
         )
     return None
-
-
-def principal(cloud: Cloud, key: str) -> str:
-    """The ARN of whoever an access key belongs to."""
-    if cloud.is_platform(key) and key.startswith("AKIA"):
-        return f"arn:aws:iam::{ACCOUNT}:root"
-    arn: str = cloud.moto("sts").get_caller_identity(key, cloud.region)[1]
-    return PERSON if arn.endswith(":user/moto") else arn
 
 
 def write(call: Call, result: dict[str, Any] | AwsError) -> Response:
@@ -123,7 +115,7 @@ def error_code(response: Response) -> str:
     return next(filter(None, found.groups())) if found else ""
 
 
-def _credential(request: Request) -> tuple[str, str, str]:
+def credential(request: Request) -> tuple[str, str, str]:
     """Access key, region and signing name; empty where there are none."""
     scope = request.args.get("X-Amz-Credential", "")
     if "Credential=" in (header := request.headers.get("Authorization", "")):

@@ -171,7 +171,7 @@ def test_many_clients_at_once_and_long_lists_that_are_compressed() -> None:
     assert len(boto3.client("cloudwatch").list_metrics(Namespace="dogs")["Metrics"]) == 300
 
 
-def test_whoever_comes_without_credentials_of_the_account_is_the_person() -> None:
+def test_the_person_and_the_roles_that_are_assumed() -> None:
     sts = boto3.client("sts")
     assert sts.get_caller_identity()["Arn"] == "arn:aws:iam::123456789012:user/rehearsal"
     arn = standin.role()
@@ -192,6 +192,7 @@ def test_the_same_answers_come_from_the_unix_socket(cloud: Server) -> None:
 
     with socket.socket(socket.AF_UNIX) as there:
         there.connect(str(cloud.folder / "server.sock"))
-        there.sendall(b"POST /_rehearse/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        there.sendall(b"POST /_rehearse/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n")
+        there.sendall(f"X-Rehearse-Key: {cloud.key}\r\nContent-Length: 0\r\n\r\n".encode())
         answer = b"".join(iter(lambda: there.recv(65536), b""))
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["training jobs"] == []
