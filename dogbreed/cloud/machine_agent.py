@@ -10,6 +10,7 @@ Travels to the machine: standard library only.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -153,8 +154,7 @@ class Agent:
     def say(self, text: str) -> None:
         """A line of the log, and of the machine's console."""
         self._telemetry.line(text)
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        logging.info(text)
 
     def _run(self) -> Outcome:
         self._post("preparing")
@@ -328,6 +328,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Read the orders, and do them; the exit code says whether training is done."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     work = Path(sys.argv[1]).resolve().parent
     orders = Orders(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     # A shutdown ends this agent together with its workers, which write a checkpoint on their own.
