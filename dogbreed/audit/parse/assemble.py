@@ -11,7 +11,7 @@ from typing import Any
 from dogbreed.audit.document import is_policy, make_policy
 from dogbreed.audit.finding import BrokenInput
 from dogbreed.audit.model import HOLE, UNKNOWN, Corpus, Kind, Policy, Principal, Resource
-from dogbreed.audit.parse import join, names
+from dogbreed.audit.parse import join, names, workflows
 
 _PRINCIPALS = {"AWS::IAM::Role": "role", "AWS::IAM::User": "user", "AWS::IAM::Group": "group"}
 _INLINE = ("AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::IAM::UserPolicy", "AWS::IAM::GroupPolicy")
@@ -28,6 +28,7 @@ _HOLDERS = (
 )
 _IAM_ONLY = {*_PRINCIPALS, *_INLINE, ATTACHMENT, "AWS::IAM::ManagedPolicy", "AWS::IAM::InstanceProfile"}
 _IAM_ONLY |= {"AWS::IAM::UserToGroupAddition", "AWS::SSO::PermissionSet", "AWS::Organizations::Policy"}
+_WORKFLOWS = ("AWS::SageMaker::Pipeline", "AWS::StepFunctions::StateMachine")
 # Properties that hold the policy of a resource, and what kind of policy it is.
 _OWN_POLICY = {
     "AWS::KMS::Key": ("KeyPolicy", Kind.RESOURCE),
@@ -59,7 +60,8 @@ _ROLE_PROPERTIES = ("Role", "RoleArn", "ExecutionRoleArn", "TaskRoleArn", "Servi
 
 def assemble(resources: list[Resource], errors: list[BrokenInput] | None = None) -> Corpus:
     """The corpus of resources that were written together, so that their references mean each other."""
-    return _Assembly(resources, errors if errors is not None else []).corpus
+    started = [job for one in resources if one.type in _WORKFLOWS for job in workflows.in_resource(one)]
+    return _Assembly([*resources, *started], errors if errors is not None else []).corpus
 
 
 class _Assembly:
@@ -130,8 +132,10 @@ class _Assembly:
             principal.unresolved += (HOLE,)
         self.principals[one.arn] = principal
         arns = one.get("ManagedPolicyArns", default=[])
-        for arn in [HOLE] if arns is UNKNOWN else _list(arns):
+        for index, arn in enumerate([HOLE] if arns is UNKNOWN else _list(arns)):
             self._give(principal, arn)
+            if isinstance(arn, str):
+                principal.places[arn] = one.at("ManagedPolicyArns", index)
         boundary = one.get("PermissionsBoundary")
         if isinstance(boundary, str) and boundary in self.managed:
             principal.boundary = self.managed[boundary]

@@ -10,7 +10,7 @@ from dogbreed.audit import jsontext
 from dogbreed.audit.document import find_policies
 from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import Corpus, Kind, Resource
-from dogbreed.audit.parse import account, api, cloudformation, files
+from dogbreed.audit.parse import account, api, cloudformation, files, workflows
 from dogbreed.audit.parse.assemble import assemble
 from dogbreed.audit.source import Path, Source
 
@@ -88,6 +88,8 @@ def _read(value: Any, source: Source, shown: str, corpus: Corpus, path: Path = (
         return []
     if cloudformation.is_resource(value):
         return cloudformation.read_template({"Resources": {_called(value): value}}, _Lone(source, path, _called(value)))
+    if workflows.is_workflow(value):
+        return workflows.read_workflow(value, source, path)
     resources = api.read(value, source, path)
     if not resources:
         corpus.policies += find_policies(value, source, shown, _kind_in(shown), path)
