@@ -43,14 +43,15 @@ class Imds:
         class Handler(_Handler):
             service = imds
 
-        # Where it answers, if on a port.
-        self.url = ""
+        # Where it answers, if on a port: below a secret, since everybody on this computer reaches a port, and whoever
+        # reads it has the keys of the role.
+        self.url, self._secret = "", "" if path else f"/{secrets.token_urlsafe(16)}"
         self._server: socketserver.BaseServer
         if path:
             self._server = _Unix(str(path), Handler)
         else:
             self._server = tcp = _Tcp(("127.0.0.1", 0), Handler)
-            self.url = f"http://127.0.0.1:{tcp.socket.getsockname()[1]}"
+            self.url = f"http://127.0.0.1:{tcp.socket.getsockname()[1]}{self._secret}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self) -> None:
@@ -61,19 +62,21 @@ class Imds:
     def answer(self, method: str, path: str, headers: Message) -> tuple[int, bytes, dict[str, str]]:
         """Status, body and headers for a request."""
         options = self._options()
-        if options.get("HttpEndpoint") == "disabled":
-            return 403, b"", {}
+        knows = path.startswith(f"{self._secret}/")
+        path = path.removeprefix(self._secret)
+        if not knows or options.get("HttpEndpoint") == "disabled":
+            return 403 if knows else 404, b"", {}
         if method == "PUT":
             return self._new_token(path, headers)
         if method != "GET":
             return 405, b"", {}
-        token = headers.get(_TOKEN)
+        return self._read(path) if self._admits(headers.get(_TOKEN), options) else (401, b"", {})
+
+    def _admits(self, token: str | None, options: Mapping[str, Any]) -> bool:
+        """Without a token version 1 is meant; a wrong one is refused there too."""
         if token is None:
-            if options.get("HttpTokens") == "required":
-                return 401, b"", {}
-        elif self._tokens.get(token, 0) < time.monotonic():
-            return 401, b"", {}
-        return self._read(path)
+            return options.get("HttpTokens") != "required"
+        return self._tokens.get(token, 0) >= time.monotonic()
 
     def _new_token(self, path: str, headers: Message) -> tuple[int, bytes, dict[str, str]]:
         if path.strip("/") != "latest/api/token":

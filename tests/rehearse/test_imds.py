@@ -43,16 +43,27 @@ def headers(**given: str) -> Message:
     return message
 
 
+def secret(imds: Imds) -> str:
+    """What is before every path, since this service is on a port of the whole computer."""
+    return "/" + imds.url.rpartition("/")[2]
+
+
 def token(imds: Imds, seconds: object = 60) -> str:
     status, body, _ = imds.answer(
-        "PUT", "/latest/api/token", headers(X_aws_ec2_metadata_token_ttl_seconds=str(seconds))
+        "PUT", f"{secret(imds)}/latest/api/token", headers(X_aws_ec2_metadata_token_ttl_seconds=str(seconds))
     )
     assert status == 200
     return body.decode()
 
 
 def get(imds: Imds, path: str, **given: str) -> tuple[int, bytes]:
-    return imds.answer("GET", path, headers(**given))[:2]
+    return imds.answer("GET", secret(imds) + path, headers(**given))[:2]
+
+
+def test_who_does_not_know_the_secret_is_told_nothing(imds: Imds, options: dict[str, str]) -> None:
+    options["HttpTokens"] = "optional"
+    for path in ("/latest/meta-data/instance-id", "/x/latest/meta-data/instance-id", "/latest/user-data"):
+        assert imds.answer("GET", path, headers())[0] == 404
 
 
 def test_without_a_token_nothing_is_told(imds: Imds) -> None:
@@ -76,12 +87,12 @@ def test_a_service_that_is_off_refuses_all(imds: Imds, options: dict[str, str]) 
 @pytest.mark.parametrize("seconds", ["", "0", "21601", "-1", "1.5", "ten"])
 def test_a_token_lives_1_to_21600_seconds(imds: Imds, seconds: str) -> None:
     told = headers(X_aws_ec2_metadata_token_ttl_seconds=seconds)
-    assert imds.answer("PUT", "/latest/api/token", told)[0] == 400
+    assert imds.answer("PUT", f"{secret(imds)}/latest/api/token", told)[0] == 400
 
 
 def test_a_token_is_not_for_those_behind_a_proxy(imds: Imds) -> None:
     told = headers(X_aws_ec2_metadata_token_ttl_seconds="60", X_Forwarded_For="10.0.0.1")
-    assert imds.answer("PUT", "/latest/api/token", told)[0] == 403
+    assert imds.answer("PUT", f"{secret(imds)}/latest/api/token", told)[0] == 403
 
 
 @pytest.mark.parametrize(
