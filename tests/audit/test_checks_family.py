@@ -11,6 +11,7 @@ from dogbreed.audit import engine
 from dogbreed.audit.parse import read
 
 FAMILY = Path(__file__).parent / "fixtures" / "family"
+# A line of 0: where exactly is left to the rule.
 GOLDEN: dict[str, list[tuple[str, int]]] = json.loads((FAMILY / "golden.json").read_text(encoding="utf-8"))
 
 
