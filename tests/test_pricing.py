@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dogbreed
@@ -42,6 +42,7 @@ def test_an_unknown_price_is_said_to_be_unknown_and_never_another_region_s() -> 
     assert PRICES.words("ml.z9.huge", "eu-west-1") == "price unknown in eu-west-1"
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NAMES), st.sampled_from(REGIONS), st.sampled_from(["training", "hosting", "ec2"]))
 def test_every_figure_is_of_the_region_asked_for_and_says_where_it_is_from(name: str, region: str, use: str) -> None:
     figure = PRICES.hourly(name, region, use)  # type: ignore[arg-type]

@@ -135,15 +135,15 @@ def choose(
     use: Literal["training", "ec2"] = "training",
     counts: Sequence[int] = COUNTS,
     measured: Mapping[str, float] | None = None,
-    core_rate: float | None = None,
+    cpu_rate: float | None = None,
     max_hours: float = float("inf"),
     allowed: Callable[[str, int], str] | None = None,
 ) -> Choice:
     """Rank every known type times `counts` by cost plus the value of the waiting time.
 
-    `measured`: photos/s of one machine by type, from runs of this recipe there; `core_rate`: of one CPU core, from a
-    run of it on this machine, which says something of CPU types only. `allowed` says why a type may not be used
-    that often ("" when it may): a quota, a region that has none. What costs an unknown amount comes after all else.
+    `measured`: photos/s of one machine by type (without `ml.`), `cpu_rate`: of one logical CPU of this machine, which
+    says something of CPU types only; both as `dogbreed.capacity.measured` has them. `allowed` says why a type may not
+    be used that often ("" when it may): a quota, a region that has none. What costs an unknown amount comes last.
     """
     options, left_out = [], {}
     for instance in prices.instances.values():
@@ -158,7 +158,7 @@ def choose(
             if instance.gpus and not _fits(instance, job, count):
                 left_out[name] = f"a share of batches of {job.batch} may not fit its GPU"
                 continue
-            option = estimate(job, instance, count, prices, region, use=use, measured=measured, core_rate=core_rate)
+            option = estimate(job, instance, count, prices, region, use=use, measured=measured, cpu_rate=cpu_rate)
             if option.seconds > max_hours * 3600:
                 left_out[name] = f"{count} of it would take {option.seconds / 3600:.1f} h, more than max_hours"
                 continue
@@ -177,13 +177,13 @@ def estimate(
     *,
     use: Literal["training", "ec2"] = "training",
     measured: Mapping[str, float] | None = None,
-    core_rate: float | None = None,
+    cpu_rate: float | None = None,
 ) -> Option:
     """Time and cost of the job on `count` machines of one type, start-up included."""
     name = f"ml.{instance.name}" if use == "training" else instance.name
-    known, source = (measured or {}).get(name), "measured"
-    if known is None and core_rate and not instance.gpus:
-        known, source = core_rate * instance.vcpu / 2, "scaled from a run on this machine"
+    known, source = (measured or {}).get(instance.name), "measured"
+    if known is None and cpu_rate and not instance.gpus:
+        known, source = cpu_rate * instance.vcpu, "scaled from a run on this machine"
     elif known is None:
         source = "estimated"
     training, limit = training_seconds(job, instance, count, known)

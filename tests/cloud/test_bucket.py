@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import apply, remove, survives_kills, unchanged
 
@@ -147,6 +147,7 @@ def test_a_kill_at_any_call_is_mended_by_repeating(account: Server) -> None:
     assert survives_kills(named, lambda aws: [Bucket(aws, keep="")], [True]) > 8
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[0-9]{12}", fullmatch=True), st.from_regex(r"[a-z][a-z0-9-]{1,40}[a-z0-9]", fullmatch=True))
 def test_the_policy_only_denies_and_names_this_bucket_alone(account: str, name: str) -> None:
     arn = f"arn:aws:s3:::{name}"

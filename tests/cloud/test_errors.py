@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions as sdk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import apply
 
@@ -55,6 +55,7 @@ def test_whatever_the_sdk_raises_is_told_in_words(kind: type[Exception]) -> None
     assert "\n" not in words.message and "{" not in words.message
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_any_answer_is_told_in_one_line(code: str, message: str) -> None:
     words = told(answer(code, message))

