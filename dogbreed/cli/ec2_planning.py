@@ -216,6 +216,7 @@ def _checked(aws: Aws, settings: Settings, types: list[str], *, say: bool = Fals
 def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[Settings, list[str]]:
     """The types as named, or with auto the best for this job and those that may stand in; says why."""
     from dogbreed.capacity import choose
+    from dogbreed.capacity.measured import of_runs
     from dogbreed.cloud import quotas
     from dogbreed.cloud.session import listed
     from dogbreed.errors import UsageError
@@ -233,8 +234,17 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[
         return limit.words() if limit.enough is False else ""
 
     counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
+    by_type, cpu_rate = of_runs(job)
     choice = choose.choose(
-        job, Prices.load(), aws.region, use="ec2", counts=counts, max_hours=own.max_hours, allowed=allowed
+        job,
+        Prices.load(),
+        aws.region,
+        use="ec2",
+        counts=counts,
+        measured=by_type,
+        cpu_rate=cpu_rate,
+        max_hours=own.max_hours,
+        allowed=allowed,
     )
     for chosen in choice.options:
         if quotas.zones(aws, chosen.instance) == ():

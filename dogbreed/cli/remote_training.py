@@ -134,6 +134,7 @@ def estimated_job(settings: Settings, photos: PhotoSet, size: int) -> Job:
 def say_estimate(job: Job, instance_type: str, count: int, region: str, use: Literal["training", "ec2"]) -> None:
     """What so many machines of a type will take, and whether fewer would do; nothing for an unknown type."""
     from dogbreed.capacity import choose
+    from dogbreed.capacity.measured import of_runs
     from dogbreed.pricing import Prices
 
     prices = Prices.load()
@@ -141,9 +142,14 @@ def say_estimate(job: Job, instance_type: str, count: int, region: str, use: Lit
     if instance is None:
         ui.note(f"{instance_type} is not in the table of known machines: its time and cost are not estimated")
         return
-    option = choose.estimate(job, instance, count, prices, region, use=use)
+    by_type, cpu_rate = of_runs(job)
+
+    def estimate(number: int) -> Option:
+        return choose.estimate(job, instance, number, prices, region, use=use, measured=by_type, cpu_rate=cpu_rate)
+
+    option = estimate(count)
     ui.note(f"all {job.epochs} epochs: {option.words()}")
-    less = [choose.estimate(job, instance, number, prices, region, use=use) for number in range(1, count)]
+    less = [estimate(number) for number in range(1, count)]
     if words := choose.fewer(option, less):
         ui.note(f"  {words}")
 

@@ -239,6 +239,7 @@ def _resources(aws: Aws, settings: Settings, run: RemoteRun, job: bytes) -> list
 def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settings:
     """The settings with a type (and number) of machines in place of auto; says what it will take and why."""
     from dogbreed.capacity import choose
+    from dogbreed.capacity.measured import of_runs
     from dogbreed.cloud import quotas
     from dogbreed.errors import UsageError
     from dogbreed.pricing import Prices
@@ -250,11 +251,14 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settin
         return settings
     known = set(quotas.training_types(aws))
     counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
+    by_type, cpu_rate = of_runs(job)
     choice = choose.choose(
         job,
         prices,
         aws.region,
         counts=counts,
+        measured=by_type,
+        cpu_rate=cpu_rate,
         max_hours=own.max_hours,
         allowed=lambda name, count: "" if name in known else "SageMaker trains on no such type",
     )
