@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dogbreed.audit.answer import NO, UNKNOWN
+from dogbreed.audit.attached import policies_of, unknown_policies
 from dogbreed.audit.decide import Decision, Layers, Request, decide
 from dogbreed.audit.document import make_policy
 from dogbreed.audit.model import NOWHERE, Corpus, Kind, Policy, Principal
@@ -35,10 +36,10 @@ def can(
     resource_policies = _of_resource(corpus, action, resource)
     if known is None:
         return decide(request, _alone(corpus, resource_policies))
-    layers = Layers(known.policies, resource_policies, known.boundary, scps=known.scps)
+    layers = Layers(policies_of(known), resource_policies, known.boundary, scps=known.scps)
     decision = decide(request, layers)
     denied = decision.answer is NO
-    missing = ", ".join(known.unresolved) if denied else known.boundary_unresolved
+    missing = ", ".join(unknown_policies(known)) if denied else known.boundary_unresolved
     if missing and not (denied and decision.statement):
         return Decision(UNKNOWN, f"{decision.explanation}, but the text of {missing} is not known", decision.statement)
     return decision

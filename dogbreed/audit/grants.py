@@ -12,6 +12,7 @@ from functools import cached_property
 
 from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES, Answer
+from dogbreed.audit.attached import policies_of
 from dogbreed.audit.conditions import Facts, all_hold, substitute
 from dogbreed.audit.model import HOLE, Policy, Principal, Statement
 
@@ -83,7 +84,7 @@ class Rights:
         """Those of a principal of the corpus; its SCPs do not bind a service-linked role."""
         limits = [[principal.boundary]] if principal.boundary else []
         linked = "/aws-service-role/" in principal.arn
-        return cls(principal.policies, [*limits, *([] if linked else principal.scps)])
+        return cls(policies_of(principal), [*limits, *([] if linked else principal.scps)])
 
     def on(self, action: str, arns: Iterable[str], facts: Facts) -> Iterator[Grant]:
         """What is granted of an action on resources that match one of `arns`."""

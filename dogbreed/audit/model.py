@@ -152,7 +152,11 @@ class Principal:
     groups: tuple[str, ...] = ()
     instance_profiles: tuple[str, ...] = ()
     unresolved: tuple[str, ...] = ()
+    # Where policies are attached, by their ARN, as far as that is known.
+    places: dict[str, Location] = field(default_factory=dict, repr=False)
     complete: bool = False
+    # The texts of AWS's own policies among the unresolved, once they were looked up (dogbreed.audit.attached).
+    managed: list[Policy] | None = field(default=None, repr=False, compare=False)
     # Other facts, such as RoleLastUsed or PermissionsBoundary settings, as the API names them.
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -225,7 +229,7 @@ class Corpus:
     computed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def every_policy(self) -> Iterator[Policy]:
-        """Each policy once, whatever it is attached to."""
+        """Each policy once, whatever it is attached to, but AWS's own: those can only be attached, not mended."""
         seen: set[int] = set()
         attached = (
             policy
@@ -233,7 +237,7 @@ class Corpus:
             for policy in (*one.policies, one.boundary, one.trust, *(scp for level in one.scps for scp in level))
         )
         for policy in (*self.policies, *attached, *(policy for one in self.resources for policy in one.policies)):
-            if policy is not None and id(policy) not in seen:
+            if policy is not None and id(policy) not in seen and ":iam::aws:policy/" not in policy.arn:
                 seen.add(id(policy))
                 yield policy
 

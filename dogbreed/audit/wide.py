@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dogbreed.audit import pattern
 from dogbreed.audit.answer import NO, YES
 from dogbreed.audit.ask import can
+from dogbreed.audit.attached import policies_of, unknown_policies
 from dogbreed.audit.escalation.actor import Actor
 from dogbreed.audit.escalation.power import is_admin
 from dogbreed.audit.escalation.rules import reach_of
@@ -93,7 +94,7 @@ _KMS_LIMITS = (
 _PRESIGN = ("sagemaker:createpresignednotebookinstanceurl", "sagemaker:createpresigneddomainurl")
 
 
-@check(PASS_STAR, DEFAULT_BUCKET, KMS_STAR, over=Policy)
+@check(PASS_STAR, DEFAULT_BUCKET, KMS_STAR, INVOKE_STAR, over=Policy)
 def wide_grants(policy: Policy, _: Corpus) -> Iterator[Finding]:
     """Single statements of an identity policy."""
     if policy.kind not in (Kind.IDENTITY, Kind.PERMISSION_SET) or _is_admin_policy(policy):
@@ -105,6 +106,9 @@ def wide_grants(policy: Policy, _: Corpus) -> Iterator[Finding]:
             yield from _passing(one)
         if _names(one, "kms:decrypt") and any(_is_wide(text) for text in one.resources) and not _has(one, _KMS_LIMITS):
             yield _finding(KMS_STAR, one, policy.name, "it can decrypt with every key", actions=("kms:Decrypt",))
+        if _names(one, "sagemaker:invokeendpoint") and any(_is_wide(text) for text in one.resources):
+            invoke = ("sagemaker:InvokeEndpoint",)
+            yield _finding(INVOKE_STAR, one, policy.name, "it may invoke every endpoint", actions=invoke)
         buckets = [text for text in one.resources if _guessable(text)]
         if buckets and not _has(one, ("aws:resourceaccount", "s3:resourceaccount")):
             text = f"{buckets[0]} may be a bucket of another account"
@@ -125,7 +129,7 @@ def _passing(one: Statement) -> Iterator[Finding]:
     yield _finding(PASS_STAR, one, one.policy.name, text, severity, actions=("iam:PassRole",))
 
 
-@check(EXEC_ADMIN, EXEC_SAGEMAKER, EXEC_S3, EXEC_PASS, EXEC_PRESIGN, INVOKE_STAR, over=Principal)
+@check(EXEC_ADMIN, EXEC_SAGEMAKER, EXEC_S3, EXEC_PASS, EXEC_PRESIGN, over=Principal)
 def runtime_role(principal: Principal, corpus: Corpus) -> Iterator[Finding]:
     """What a role can do that code runs with."""
     services = [name for name in _RUN_CODE if _trusts(principal, name)]
@@ -133,7 +137,8 @@ def runtime_role(principal: Principal, corpus: Corpus) -> Iterator[Finding]:
         return
     actor = Actor.of(principal)
     who = f"code in {', '.join(services)}"
-    managed = {arn.rsplit("/", maxsplit=1)[-1] for arn in (*principal.unresolved, *_arns(principal))}
+    managed = {policy.arn.rsplit("/", maxsplit=1)[-1] for policy in policies_of(principal)}
+    managed |= {arn.rsplit("/", maxsplit=1)[-1] for arn in unknown_policies(principal)}
     if (statement := is_admin(actor)) or "AdministratorAccess" in managed:
         yield _of_role(EXEC_ADMIN, principal, statement, f"{who} is administrator of the account")
         return
@@ -141,8 +146,6 @@ def runtime_role(principal: Principal, corpus: Corpus) -> Iterator[Finding]:
         yield _of_role(EXEC_SAGEMAKER, principal, found, f"{who} has every right over SageMaker")
     if (found := _everywhere(principal, "s3:deleteobject")) or "AmazonS3FullAccess" in managed:
         yield _of_role(EXEC_S3, principal, found, f"{who} has every right over all buckets")
-    if found := _everywhere(principal, "sagemaker:invokeendpoint", lambda text: width(text) == 2):
-        yield _of_role(INVOKE_STAR, principal, found, f"{who} may invoke every endpoint")
     if found := next(
         (one for name in _PRESIGN if (one := _everywhere(principal, name, lambda text: width(text) > 0))), None
     ):
@@ -243,7 +246,7 @@ def _everywhere(
     principal: Principal, action: str, wide: Callable[[str], bool] = lambda text: text in ("*", "arn:aws:s3:::*")
 ) -> Statement | None:
     """The statement of a principal that allows an action on everything, and that no Deny of it names."""
-    statements = [one for policy in principal.policies for one in policy.statements if _names(one, action)]
+    statements = [one for policy in policies_of(principal) for one in policy.statements if _names(one, action)]
     if any(one.denies and not one.conditions and "*" in (one.resources or ()) for one in statements):
         return None
     return next((one for one in statements if one.allows and any(map(wide, one.resources or ()))), None)
@@ -257,10 +260,6 @@ def _trusts(principal: Principal, service: str) -> bool:
         for one in trust.statements
         for kind, value in one.principals or ()
     )
-
-
-def _arns(principal: Principal) -> Iterator[str]:
-    return (policy.arn for policy in principal.policies if policy.arn)
 
 
 def _of_role(rule: Rule, principal: Principal, statement: Statement | None, text: str) -> Finding:

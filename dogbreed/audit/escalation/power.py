@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from dogbreed.audit import tables
+from dogbreed.audit.attached import unknown_policies
 from dogbreed.audit.conditions import Facts
 from dogbreed.audit.escalation.actor import Actor
 from dogbreed.audit.model import Policy, Principal, Statement
@@ -74,11 +75,9 @@ def power(actor: Actor) -> Power:
 
 
 def power_of(principal: Principal) -> Power:
-    """`power` of a principal; policies whose text is not known count as strong, AWS's AdministratorAccess as all."""
+    """`power` of a principal; policies whose text is not known count as strong."""
     own = power(Actor.of(principal))
-    if any(name.endswith(":policy/AdministratorAccess") for name in principal.unresolved):
-        return Power.ADMIN
-    return max(own, Power.STRONG) if principal.unresolved else own
+    return max(own, Power.STRONG) if unknown_policies(principal) else own
 
 
 def _of_policy(policy: Policy) -> Power:

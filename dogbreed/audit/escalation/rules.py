@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -210,7 +211,10 @@ def _gain(case: _Case, targets: list[str], reach: Reach) -> str:
     if case.way.path.reach in WRITES_RIGHTS:
         return "it can give itself any right"
     if case.edge is None:
-        return f"it gets the rights of {_words(case.way.target)}"
+        passes = case.way.path.passes
+        whom = f" that trusts {passes[0]}" if passes and width(case.way.target) else ""
+        runs = "what runs as " if case.way.path.reach == "workload" else ""
+        return f"it gets the rights of {runs}{_words(case.way.target)}{whom}"
     shown = ", ".join(targets[:_SHOWN]) + (f" and {len(targets) - _SHOWN} more" if len(targets) > _SHOWN else "")
     gained = reach.gained(case.edge)
     how_much = {
@@ -255,6 +259,10 @@ def _name(grant: Grant) -> str:
 
 
 def _words(glob: str) -> str:
+    """A pattern of ARNs as it is read: every resource of a kind by the name of the kind."""
+    kind = re.split("[/:]", glob.split(":", 5)[-1])[0]
+    if glob.startswith("arn:*:") and width(glob) == 2:
+        return f"every {kind}" if kind.strip("*") else f"everything in {glob.split(':', 3)[2]}"
     return glob.replace(HOLE, "(unknown)").replace(SELF, "${aws:username}").replace("?" * 12, "*")
 
 
