@@ -84,9 +84,12 @@ class _Account:
             where = (*path, inline, index, "PolicyDocument")
             if policy := self._policy(one.get("PolicyDocument"), Kind.IDENTITY, called, where, principal.arn):
                 principal.policies.append(policy)
-        for _, one in _entries(entry, "AttachedManagedPolicies"):
+        for index, one in _entries(entry, "AttachedManagedPolicies"):
             arn = str(one.get("PolicyArn", ""))
             self.used.add(arn)
+            if arn not in self.managed:
+                # Only for these: the others have a place of their own, and a place costs time.
+                principal.places[arn] = self.source.locate((*path, "AttachedManagedPolicies", index))
             if arn in self.managed:
                 principal.policies.append(self.managed[arn])
             else:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dogbreed.audit.document import is_policy, make_policy
-from dogbreed.audit.finding import BrokenInput
+from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import HOLE, UNKNOWN, Corpus, Kind, Policy, Principal, Resource
 from dogbreed.audit.parse import join, names, workflows
 
@@ -133,9 +133,7 @@ class _Assembly:
         self.principals[one.arn] = principal
         arns = one.get("ManagedPolicyArns", default=[])
         for index, arn in enumerate([HOLE] if arns is UNKNOWN else _list(arns)):
-            self._give(principal, arn)
-            if isinstance(arn, str):
-                principal.places[arn] = one.at("ManagedPolicyArns", index)
+            self._give(principal, arn, one.at("ManagedPolicyArns", index))
         boundary = one.get("PermissionsBoundary")
         if isinstance(boundary, str) and boundary in self.managed:
             principal.boundary = self.managed[boundary]
@@ -145,8 +143,10 @@ class _Assembly:
             principal.boundary_unresolved = boundary if isinstance(boundary, str) else HOLE
         principal.groups = tuple(str(group) for group in _list(one.get("Groups")) if isinstance(group, str))
 
-    def _give(self, principal: Principal, arn: Any) -> None:
+    def _give(self, principal: Principal, arn: Any, place: Location) -> None:
         """Attach a managed policy by ARN; one whose text is not here stays unresolved."""
+        if isinstance(arn, str):
+            principal.places.setdefault(arn, place)
         policy = self.managed.get(arn) if isinstance(arn, str) else None
         if policy is None:
             principal.unresolved += (arn if isinstance(arn, str) else HOLE,)
@@ -190,7 +190,7 @@ class _Assembly:
         elif one.type in ("AWS::IAM::ManagedPolicy", ATTACHMENT):
             arn = one.arn if one.type != ATTACHMENT else one.get("PolicyArn")
             for principal in self._named(one):
-                self._give(principal, arn)
+                self._give(principal, arn, one.at("PolicyArn"))
         elif one.type == "AWS::IAM::InstanceProfile":
             for principal in self._named(one):
                 principal.instance_profiles += (one.arn,)
