@@ -33,7 +33,7 @@ mkdir code && tar -xzf code.tar.gz -C code || exit 1
 cat > orders.json <<'END'
 {orders}
 END
-python=/opt/pytorch/bin/python3
+python=/opt/pytorch/bin/python
 [ -x "$python" ] || python=$(command -v python3)
 as=()
 for user in ec2-user ubuntu; do

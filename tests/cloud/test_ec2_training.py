@@ -74,7 +74,7 @@ def start(account: Server, photos: Path, recipe: Path, tmp_path: Path) -> Iterat
         if "--resume" in words:
             command.remove(photos)
         process = subprocess.Popen(
-            [os.fspath(word) for word in command],
+            [str(word) for word in command],
             cwd=tmp_path,
             text=True,
             stdout=subprocess.PIPE,
@@ -202,16 +202,15 @@ def test_machines_end_themselves_when_their_launcher_has_gone_and_calls_fail(
     assert weights(tmp_path / "runs" / run.id) == weights(here)
 
 
-def test_the_time_limit_ends_the_machines_and_a_person_goes_on(
-    aws: Aws, start: Any, here: Path, tmp_path: Path
-) -> None:
-    seconds = 25
-    process = start("--max-hours", seconds / 3600)
+def test_the_time_limit_ends_the_machines_and_counts_earlier_attempts(aws: Aws, start: Any, tmp_path: Path) -> None:
+    process = start("--epochs", 5000, "--max-hours", 30 / 3600)
     _, words = process.communicate(timeout=_WAIT_S)
     assert process.returncode == 130, words
     assert "the time limit or the budget is reached" in words
     until(lambda: not alive(aws))
     run = only_run(aws)
-    ended(start("--resume", run.id, "--max-hours", 1))
-    assert weights(tmp_path / "runs" / run.id) == weights(here)
-    assert len(only_run(aws).attempts) == 2
+    again = start("--resume", run.id)
+    _, words = again.communicate(timeout=_WAIT_S)
+    assert again.returncode == 2, words
+    assert "nothing is left of the time or money" in words
+    assert len(only_run(aws).attempts) == 1
