@@ -134,7 +134,7 @@ def _of_any(operator: str, wanted: list[str], negated: bool) -> Answer:
     if operator.startswith("arn") or operator.endswith("like"):
         everything = "*" in wanted
     elif "ipaddress" in operator:
-        everything = any(one.endswith("/0") for one in wanted)
+        everything = any(network.prefixlen == 0 for one in wanted if (network := _network(one)))
     elif operator == "bool":
         everything = {"true", "false"} <= {one.lower() for one in wanted}
     else:

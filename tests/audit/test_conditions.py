@@ -142,6 +142,9 @@ def test_nothing_crashes_and_what_is_sure_holds_for_each_case(
     quantifier: str, operator: str, ending: str, wanted: list[str], value: list[str] | None
 ) -> None:
     name = quantifier + operator + ending
+    # AWS takes several values without a quantifier for no match, and keys that are true or false hold nothing else.
+    value = value if quantifier or value is None else value[:1]
+    value = ["true"] if operator == "bool" else value
     one = outcome(name, wanted, value)
     assert one in ("yes", "no")
     free = outcome(name, wanted, ANY)

@@ -72,18 +72,6 @@ TO_SAGEMAKER = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com
         ),
         (
             "lambda",
-            [allow("sagemaker:InvokeEndpoint")],
-            [allow("sagemaker:InvokeEndpoint", ENDPOINT + "a")],
-            "IAM-INVOKE-STAR",
-        ),
-        (
-            "lambda",
-            [allow("sagemaker:InvokeEndpoint", ENDPOINT + "*")],
-            [allow("sagemaker:Describe*")],
-            "IAM-INVOKE-STAR",
-        ),
-        (
-            "lambda",
             [allow("s3:PutObject", "arn:aws:s3:::dogs/models/*")],
             [allow("s3:GetObject", "arn:aws:s3:::dogs/models/*")],
             "IAM-MODEL-WRITE",
@@ -131,6 +119,12 @@ def test_every_key() -> None:
     assert of_policy(allow("kms:*", "arn:aws:kms:*:*:key/*")) == {("IAM-KMS-STAR", "medium")}
     assert of_policy(allow("kms:Decrypt", Condition=via)) == set()
     assert of_policy(allow("kms:Decrypt", f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1")) == set()
+
+
+def test_every_endpoint() -> None:
+    assert of_policy(allow("sagemaker:InvokeEndpoint")) == {("IAM-INVOKE-STAR", "medium")}
+    assert of_policy(allow("sagemaker:Invoke*", ENDPOINT + "*")) == {("IAM-INVOKE-STAR", "medium")}
+    assert of_policy(allow("sagemaker:InvokeEndpoint", ENDPOINT + "dogs")) == set()
 
 
 def test_a_model_that_its_own_role_can_overwrite() -> None:
