@@ -108,7 +108,7 @@ def test_terminate_tells_the_machine_first_and_leaves_nothing(either: Server) ->
 def test_stop_keeps_the_disk_and_start_runs_no_user_data(either: Server) -> None:
     ec2 = boto3.client("ec2")
     (name,) = instances.run(
-        "echo once >>~/runs; cat ~/runs; sleep 600", IamInstanceProfile={"Name": instances.profile()}
+        "echo once >>~/runs; cat ~/runs; sleep 86123", IamInstanceProfile={"Name": instances.profile()}
     )
     instances.shown(name, "once")
     ec2.stop_instances(InstanceIds=[name])
@@ -116,7 +116,7 @@ def test_stop_keeps_the_disk_and_start_runs_no_user_data(either: Server) -> None
     assert either.ask("status")["machines"] == []
     ec2.start_instances(InstanceIds=[name])
     instances.wait_for(name, "running")
-    code, output = command(name, "wc -l <~/runs; ps -A -o args= | grep -c '[s]leep 600'")
+    code, output = command(name, "wc -l <~/runs; ps -A -o args= | grep -c '[s]leep 86123'")
     assert output.split() == ["1", "0"] and code == 1, "user data ran again"
     ec2.reboot_instances(InstanceIds=[name])
     until(lambda: either.ask("status")["machines"] == [name])
