@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
 from dogbreed.rehearse.sagemaker_job import Job
-from dogbreed.rehearse.sagemaker_rules import check, invalid
+from dogbreed.rehearse.sagemaker_rules import check, invalid, name_is_taken
 from dogbreed.rehearse.sagemaker_run import Run
 from dogbreed.rehearse.sagemaker_search import fits
 from dogbreed.rehearse.sandbox import missing
@@ -43,14 +43,12 @@ class Training:
         # The checks ask this server for objects, so they cannot be made under the lock.
         check(self._cloud, job, self._of(call.region))
         with self._lock:
-            check_again = (call.region, job.name) in self._jobs
-            if not check_again:
-                self._jobs[call.region, job.name] = job
-        if check_again:
-            raise AwsError("ResourceInUse", f"Training job {job.name} already exists")
+            taken = self._jobs.setdefault((call.region, job.name), job) is not job
+        if taken:
+            raise name_is_taken(job)
         self._reuse_warm_pool(job)
         thread = threading.Thread(target=Run(self._cloud, job), daemon=True, name=job.name)
-        self._threads.append(thread)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
         return {"TrainingJobArn": job.arn}
 

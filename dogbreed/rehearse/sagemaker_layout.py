@@ -38,16 +38,16 @@ class Layout:
         self._cloud, self._job, self._number, self._isolated = cloud, job, number, isolated
         self._names = [f"algo-{one}" if isolated else f"127.0.0.{one}" for one in range(1, count + 1)]
         self.host = f"algo-{number + 1}"
-        self._folder = folder / self.host
-        self.ml = self._folder / ML[1:]
+        self.folder = folder / self.host
+        self.ml = self.folder / ML[1:]
         self._port = str(port)
         config = job.request.get("CheckpointConfig", {})
-        self.checkpoints = self._folder / config.get("LocalPath", f"{ML}/checkpoints").strip("/")
+        self.checkpoints = self.folder / config.get("LocalPath", f"{ML}/checkpoints").strip("/")
 
     def make(self, s3: Any, check: Callable[[], None]) -> None:
         """Write the configuration and bring in the data; `check` may raise between channels."""
         request = self._job.request
-        container.fill(self._folder)
+        container.fill(self.folder)
         for name in ("input/config", "input/data", "model", "output/data"):
             (self.ml / name).mkdir(parents=True)
         config = self.ml / "input" / "config"
@@ -76,7 +76,7 @@ class Layout:
         port = int(self._cloud.url.rsplit(":", maxsplit=1)[-1])
         relays = [("127.0.0.1", port, self._cloud.socket), (_CREDENTIALS_AT, 80, self._cloud.socket)]
         names = [f"{_SUBNET}.{number} {name}" for number, name in enumerate(self._names, 1)]
-        hosts = self._folder / "hosts"
+        hosts = self.folder / "hosts"
         hosts.write_text("\n".join(["127.0.0.1 localhost", *names, ""]), encoding="utf-8")
         return Spec(
             command=[self._here(word) for word in command],
@@ -85,15 +85,15 @@ class Layout:
             environment=self._environment(token if network else ""),
             address=f"{_SUBNET}.{self._number + 1}/24",
             hostname=self.host,
-            covers=container.covers(self._folder),
-            binds={"/etc/hosts": hosts} | container.hidden(self._folder),
+            covers=container.covers(self.folder),
+            binds={"/etc/hosts": hosts} | container.hidden(self.folder),
             relays=relays if network else (),
             cores=shares(len(self._names))[self._number],
             first=True,
         )
 
     def _environment(self, token: str) -> dict[str, str]:
-        variables = container.environment("" if self._isolated else os.fspath(self._folder))
+        variables = container.environment("" if self._isolated else os.fspath(self.folder))
         variables |= {
             "TRAINING_JOB_NAME": self._job.name,
             "TRAINING_JOB_ARN": self._job.arn,

@@ -27,8 +27,7 @@ def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
     """Raise AwsError where AWS would refuse to create this job."""
     others = list(others)
     if any(other.name == job.name for other in others):
-        words = "Training job names must be unique within an AWS account and region, and a training job with this "
-        raise AwsError("ResourceInUse", f"{words}name already exists ({job.arn})")
+        raise name_is_taken(job)
     _check_shape(job)
     _check_spot(job)
     _check_role(cloud, job.request["RoleArn"])
@@ -37,6 +36,12 @@ def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
     _check_network(cloud, job)
     for channel in job.request.get("InputDataConfig", []):
         _check_channel(cloud, job, channel)
+
+
+def name_is_taken(job: Job) -> AwsError:
+    """The ResourceInUse for a name that another job has."""
+    words = "Training job names must be unique within an AWS account and region, and a training job with this "
+    return AwsError("ResourceInUse", f"{words}name already exists ({job.arn})")
 
 
 def invalid(words: str) -> AwsError:
@@ -52,6 +57,9 @@ def _check_shape(job: Job) -> None:
     local = job.request.get("CheckpointConfig", {}).get("LocalPath", "/opt/ml/checkpoints")
     if not local.startswith("/opt/ml/"):
         raise invalid(f"The stand-in keeps checkpoints below /opt/ml only, not at {local}.")
+    mode = job.request["AlgorithmSpecification"]["TrainingInputMode"]
+    if any(channel.get("InputMode", mode) == "Pipe" for channel in job.request.get("InputDataConfig", [])):
+        raise invalid("The stand-in brings channels in as files (File, FastFile), not as pipes.")
     names = [channel["ChannelName"] for channel in job.request.get("InputDataConfig", [])]
     if len(set(names)) != len(names):
         raise invalid("Duplicate channel names are not allowed in InputDataConfig.")

@@ -9,7 +9,6 @@ import socket
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dogbreed.rehearse import sagemaker_data as data
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.sagemaker_job import Job
 
 _LOOK_S = 0.05
+# Between SIGTERM and SIGKILL, and until spot capacity comes back; shorter for tests.
+_GRACE_S = float(os.environ.get("REHEARSE_GRACE_S", "120"))
+_BACK_S = float(os.environ.get("REHEARSE_SPOT_BACK_S", "1"))
 _NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
     "or after some time."
@@ -39,14 +41,6 @@ class _EndedError(Exception):
     """The job is to end with this secondary status."""
 
 
-@dataclass
-class _Limits:
-    """The seconds between SIGTERM and SIGKILL, and those until spot capacity comes back."""
-
-    grace_s: float = float(os.environ.get("REHEARSE_GRACE_S", "120"))
-    back_s: float = float(os.environ.get("REHEARSE_SPOT_BACK_S", "1"))
-
-
 class Run:
     """Runs one job to its end; to be called in a thread of its own."""
 
@@ -55,7 +49,6 @@ class Run:
         self._folder = cloud.folder / "jobs" / job.name
         self._s3 = cloud.client("s3", role=job.request["RoleArn"])
         self._logs = Logs(cloud, job)
-        self._limits = _Limits()
         self._begun = time.monotonic()
         self._attempt_begun: float | None = None
         stopping = job.request.get("StoppingCondition", {})
@@ -120,7 +113,7 @@ class Run:
                 return codes
             job.enter("Interrupted")
             job.interrupted.clear()
-            self._rest(self._limits.back_s)
+            self._rest(_BACK_S)
 
     def _wait_for_capacity(self) -> None:
         job = self._job
@@ -170,7 +163,7 @@ class Run:
 
     def _launch(self, layout: Layout, token: str) -> None:
         stream = f"{self._job.name}/{layout.host}-{int(time.time())}"
-        reader = self._logs.read(pipe := layout.ml.parent / "printed", stream)
+        reader = self._logs.read(pipe := layout.folder / "printed", stream)
         try:
             self._running.append(Host.start(layout.spec(token, pipe), self._network))
         finally:
@@ -214,7 +207,7 @@ class Run:
 
     def _terminate(self) -> None:
         """SIGTERM to all, time to save, then SIGKILL."""
-        self._end_hosts(0.0 if self._job.abandoned.is_set() else self._limits.grace_s)
+        self._end_hosts(0.0 if self._job.abandoned.is_set() else _GRACE_S)
 
     def _end_hosts(self, grace_s: float = 0.0) -> None:
         with ThreadPoolExecutor(max(1, len(self._running))) as pool:
