@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogbreed.audit.model import HOLE, UNKNOWN, Corpus
+from dogbreed.audit.model import HOLE, UNKNOWN, Corpus, Kind
 from dogbreed.audit.parse import documents, yamltext
 from dogbreed.audit.parse.intrinsics import ABSENT, Resolver
 
@@ -178,6 +178,34 @@ def test_json_and_yaml_give_the_same() -> None:
     assert [r.properties for r in one.resources] == [r.properties for r in other.resources]
     statements = [corpus.principals[0].policies[0].statements for corpus in (one, other)]
     assert statements[0] == statements[1]
+
+
+def test_a_boundary_is_a_policy_of_its_own_kind() -> None:
+    text = """\
+Resources:
+  Limit:
+    Type: AWS::IAM::ManagedPolicy
+    Properties: {PolicyDocument: {Statement: {Effect: Allow, Action: "*", Resource: "*"}}}
+  One:
+    Type: AWS::IAM::Role
+    Properties: {PermissionsBoundary: !Ref Limit}
+  Both:
+    Type: AWS::IAM::Role
+    Properties: {PermissionsBoundary: !Ref Limit, ManagedPolicyArns: [!Ref Limit]}
+  Aws:
+    Type: AWS::IAM::Role
+    Properties: {PermissionsBoundary: "arn:aws:iam::aws:policy/PowerUserAccess"}
+  Unknown:
+    Type: AWS::IAM::Role
+    Properties: {PermissionsBoundary: !ImportValue Limit}
+"""
+    corpus = read(text)
+    one, both, aws, unknown = corpus.principals
+    for role in (one, both, aws):
+        assert role.boundary is not None and role.boundary.kind == Kind.BOUNDARY
+    assert [policy.kind for policy in both.policies] == [Kind.IDENTITY]
+    assert (unknown.boundary, unknown.boundary_unresolved) == (None, HOLE)
+    assert not corpus.policies
 
 
 SAM = """\

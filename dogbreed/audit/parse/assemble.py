@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dogbreed.audit import managed
 from dogbreed.audit.document import is_policy, make_policy
 from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import HOLE, UNKNOWN, Corpus, Kind, Policy, Principal, Resource
 from dogbreed.audit.parse import join, names, workflows
+from dogbreed.audit.source import Fixed
 
 _PRINCIPALS = {"AWS::IAM::Role": "role", "AWS::IAM::User": "user", "AWS::IAM::Group": "group"}
 _INLINE = ("AWS::IAM::Policy", "AWS::IAM::RolePolicy", "AWS::IAM::UserPolicy", "AWS::IAM::GroupPolicy")
@@ -134,14 +136,23 @@ class _Assembly:
         arns = one.get("ManagedPolicyArns", default=[])
         for index, arn in enumerate([HOLE] if arns is UNKNOWN else _list(arns)):
             self._give(principal, arn, one.at("ManagedPolicyArns", index))
-        boundary = one.get("PermissionsBoundary")
-        if isinstance(boundary, str) and boundary in self.managed:
-            principal.boundary = self.managed[boundary]
-            principal.boundary.kind = Kind.BOUNDARY
-            self.attached.add(id(principal.boundary))
-        elif boundary not in (None, ""):
-            principal.boundary_unresolved = boundary if isinstance(boundary, str) else HOLE
+        self._bound(principal, one)
         principal.groups = tuple(str(group) for group in _list(one.get("Groups")) if isinstance(group, str))
+
+    def _bound(self, principal: Principal, one: Resource) -> None:
+        """Set the boundary: a policy of its own kind, also where the same one is attached to somebody."""
+        arn = one.get("PermissionsBoundary")
+        if arn in (None, ""):
+            return
+        if isinstance(arn, str) and arn in self.managed:
+            made_by = next(each for each in self._of("AWS::IAM::ManagedPolicy") if each.arn == arn)
+            principal.boundary = self._policy(made_by, Kind.BOUNDARY, "PolicyDocument", arn=arn)
+            self.attached.add(id(self.managed[arn]))
+        elif isinstance(arn, str) and (text := managed.document(arn)):
+            place = Fixed(one.at("PermissionsBoundary"))
+            principal.boundary = make_policy(text, Kind.BOUNDARY, arn.rsplit("/", 1)[-1], place, arn=arn)
+        else:
+            principal.boundary_unresolved = arn if isinstance(arn, str) else HOLE
 
     def _give(self, principal: Principal, arn: Any, place: Location) -> None:
         """Attach a managed policy by ARN; one whose text is not here stays unresolved."""
