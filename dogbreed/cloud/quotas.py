@@ -6,8 +6,11 @@ What cannot be looked up (not allowed, not offered, a new quota) is unknown, whi
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -97,17 +100,9 @@ def require_ec2_type(aws: Aws, name: str) -> tuple[str, ...] | None:
 def sagemaker_limit(aws: Aws, name: str, count: int, *, spot: bool) -> Limit:
     """The quota of a type for (spot) training jobs, in instances. AWS does not say how many of them are in use."""
     quota = f"{name} for {'spot ' if spot else ''}training job usage"
-    try:
-        pages = aws.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-        values = [one["Value"] for page in pages for one in page["Quotas"] if one["QuotaName"] == quota]
-    except (ClientError, BotoCoreError) as error:
-        if _is_unknown(error):
-            return Limit(quota, count, None, "instances", f"{code(error) or type(error).__name__}")
-        raise
-    if not values:
-        # Quotas that stand at their default are sometimes left out of the list.
-        return Limit(quota, count, None, "instances", "not listed")
-    return Limit(quota, count, float(values[0]), "instances")
+    known, why = _looked_up(aws, "sagemaker", partial(_all, service="sagemaker"))
+    # Quotas that stand at their default are sometimes left out of the list.
+    return Limit(quota, count, known.get(quota), "instances", why or "not listed")
 
 
 def ec2_limit(aws: Aws, name: str, count: int, *, spot: bool) -> Limit:
@@ -123,16 +118,36 @@ def ec2_limit(aws: Aws, name: str, count: int, *, spot: bool) -> Limit:
         words = f"{'spot' if spot else 'on-demand'} vCPUs of {named.replace(' ', ', ')}"
         if facts is None:
             return Limit(words, wanted, None, "vCPUs", f"the vCPUs of {name} are not in the table")
-        try:
-            answer = aws.client("service-quotas").get_service_quota(
-                ServiceCode="ec2", QuotaCode=of_spot if spot else on_demand
-            )
-        except (ClientError, BotoCoreError) as error:
-            if _is_unknown(error):
-                return Limit(words, wanted, None, "vCPUs", code(error) or type(error).__name__)
-            raise
-        return Limit(words, wanted, float(answer["Quota"]["Value"]), "vCPUs")
+        key = of_spot if spot else on_demand
+        known, why = _looked_up(aws, key, partial(_one, service="ec2", quota=key))
+        return Limit(words, wanted, known.get(key), "vCPUs", why)
     return Limit(f"vCPUs of {family}", wanted, None, "vCPUs", "its quota's code is not known")
+
+
+# Many types are asked about in a row, and SageMaker's quotas fill a dozen pages.
+_CACHE: WeakKeyDictionary[Aws, dict[str, tuple[dict[str, float], str]]] = WeakKeyDictionary()
+
+
+def _looked_up(aws: Aws, key: str, look: Callable[[Any], dict[str, float]]) -> tuple[dict[str, float], str]:
+    """(values by name or code, why there are none), asked for once in a session."""
+    cache = _CACHE.setdefault(aws, {})
+    if key not in cache:
+        try:
+            cache[key] = look(aws.client("service-quotas")), ""
+        except (ClientError, BotoCoreError) as error:
+            if not _is_unknown(error):
+                raise
+            cache[key] = {}, code(error) or type(error).__name__
+    return cache[key]
+
+
+def _all(client: Any, service: str) -> dict[str, float]:
+    pages = client.get_paginator("list_service_quotas").paginate(ServiceCode=service)
+    return {one["QuotaName"]: float(one["Value"]) for page in pages for one in page["Quotas"]}
+
+
+def _one(client: Any, service: str, quota: str) -> dict[str, float]:
+    return {quota: float(client.get_service_quota(ServiceCode=service, QuotaCode=quota)["Quota"]["Value"])}
 
 
 def _enum(aws: Aws, shape: str) -> tuple[str, ...]:

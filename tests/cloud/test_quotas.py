@@ -88,3 +88,14 @@ def test_what_may_not_be_looked_up_is_unknown_and_refuses_nothing(aws: Aws, acco
 
 def test_a_quota_that_is_not_listed_is_unknown(aws: Aws) -> None:
     assert quotas.sagemaker_limit(aws, "ml.z9.huge", 1, spot=False).enough is None
+
+
+def test_many_types_are_looked_up_with_few_calls(aws: Aws, account: Server) -> None:
+    for name in ("ml.g5.xlarge", "ml.m5.large", "ml.c5.xlarge"):
+        quotas.sagemaker_limit(aws, name, 1, spot=False)
+    asked = [call for call in account.ask("calls") if call["service"] == "service-quotas"]
+    for name in ("g5.xlarge", "g4dn.xlarge", "g6.xlarge"):
+        quotas.ec2_limit(aws, name, 1, spot=False)
+    after = [call for call in account.ask("calls") if call["service"] == "service-quotas"]
+    quotas.sagemaker_limit(aws, "ml.p3.2xlarge", 1, spot=True)
+    assert len(after) == len(asked) + 1
