@@ -309,11 +309,8 @@ def _end_all(number: int) -> None:
 
 
 def end_descendants(number: int) -> None:
-    """Send a signal to all that descend from this process; SIGKILL until nothing is left."""
-    while found := _descendants():
-        for pid in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+    """Send a signal to all that descend from this process; SIGKILL until nothing is left that this user may end."""
+    while [pid for pid in _descendants() if _reaches(pid, number)]:
         if number != signal.SIGKILL:
             return
         with suppress(ChildProcessError):
@@ -322,17 +319,37 @@ def end_descendants(number: int) -> None:
         time.sleep(0.01)
 
 
+def _reaches(pid: int, number: int) -> bool:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+        return True
+    return False
+
+
 def _descendants() -> list[int]:
-    # The listing is a child as well, and gone when it has been read.
-    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as listing:
-        listed = listing.communicate()[0]
+    """All of them but the dead."""
     children: dict[int, list[int]] = {}
-    for line in listed.splitlines():
-        pid, parent, state = line.split(maxsplit=2)
-        if not state.startswith("Z") and int(pid) != listing.pid:
-            children.setdefault(int(parent), []).append(int(pid))
+    for pid, parent, state in _processes():
+        if not state.startswith("Z"):
+            children.setdefault(parent, []).append(pid)
     found, wave = [], [os.getpid()]
     while wave:
         wave = [pid for parent in wave for pid in children.get(parent, [])]
         found += wave
     return found
+
+
+def _processes() -> list[tuple[int, int, str]]:
+    """Number, parent and state of each process of this computer."""
+    found = []
+    if Path("/proc/self/stat").exists():
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
+                found.append((int(path.parent.name), int(parent), state))
+        return found
+    # The listing is a child as well, and gone when it has been read.
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as listing:
+        lines = listing.communicate()[0].splitlines()
+    told = [line.split(maxsplit=2) for line in lines]
+    return [(int(pid), int(parent), state) for pid, parent, state in told if int(pid) != listing.pid]
