@@ -138,6 +138,17 @@ def test_answers_of_the_aws_cli_are_opened(value: Any, tmp_path: Path) -> None:
     assert not corpus.errors
 
 
+def test_roles_that_the_aws_cli_lists_are_principals(tmp_path: Path) -> None:
+    arn = "arn:aws:iam::111122223333:role/r"
+    boundary = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": "arn:aws:iam::111122223333:policy/b"}
+    roles = [{"RoleName": "r", "Arn": arn, "AssumeRolePolicyDocument": TRUST, "PermissionsBoundary": boundary}]
+    inline = {"RoleName": "r", "PolicyName": "p", "PolicyDocument": quote(json.dumps(POLICY))}
+    (role,) = read([tree(tmp_path, {"x.json": [{"Roles": roles}, inline]})]).principals
+    assert (role.arn, role.boundary_unresolved) == (arn, boundary["PermissionsBoundaryArn"])
+    assert role.trust is not None and role.trust.attached_to == arn
+    assert [one.name for one in role.policies] == ["p"]
+
+
 def test_an_account_dump_is_complete(tmp_path: Path) -> None:
     policy = {"PolicyName": "p", "Arn": "arn:aws:iam::111122223333:policy/p", "DefaultVersionId": "v2"}
     versions = [

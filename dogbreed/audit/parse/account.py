@@ -27,7 +27,9 @@ def read_account(value: dict[str, Any], source: Source, path: Path = ()) -> Corp
 class _Account:
     def __init__(self, value: dict[str, Any], source: Source, path: Path) -> None:
         self.source = source
-        self.corpus = Corpus(complete=all(isinstance(value.get(name), list) for name in _LISTS))
+        self.corpus = Corpus(
+            complete=all(isinstance(value.get(name), list) for name in _LISTS) and not value.get("IsTruncated")
+        )
         self.managed: dict[str, Policy] = {}
         self.boundaries: dict[str, Policy] = {}
         self.documents: dict[str, tuple[Any, Path]] = {}

@@ -186,6 +186,11 @@ def _set_names(type: str, properties: Obj) -> None:
     if type == "AWS::IAM::Role" and isinstance(inner := properties.get("Role"), dict):
         for key, member in inner.items():
             properties.put(key, member, inner.place(key) if isinstance(inner, Obj) else None)
+    boundary = properties.get("PermissionsBoundary")
+    if isinstance(boundary, dict):
+        properties.put(
+            "PermissionsBoundary", boundary.get("PermissionsBoundaryArn"), properties.place("PermissionsBoundary")
+        )
     if type == "AWS::IAM::InstanceProfile" and "RoleName" in properties:
         properties.put("Roles", Arr([properties["RoleName"]]), properties.place("RoleName"))
     if type == "AWS::CloudTrail::EventSelectors" and "AdvancedEventSelectors" in properties:

@@ -57,6 +57,7 @@ POLICY_OF = {
     "AWS::SageMaker::ModelPackageGroupPolicy": ("Policy", "ModelPackageGroupName", "AWS::SageMaker::ModelPackageGroup"),
     "AWS::EC2::VPCEndpointPolicy": ("PolicyDocument", "VpcEndpointId", "AWS::EC2::VPCEndpoint"),
 }
+_FACTS = ("RoleLastUsed", "CreateDate")
 _ROLE_PROPERTIES = ("Role", "RoleArn", "ExecutionRoleArn", "TaskRoleArn", "ServiceRole", "ServiceRoleArn", "IamRoleArn")
 
 
@@ -136,6 +137,7 @@ class _Assembly:
         arns = one.get("ManagedPolicyArns", default=[])
         for index, arn in enumerate([HOLE] if arns is UNKNOWN else _list(arns)):
             self._give(principal, arn, one.at("ManagedPolicyArns", index))
+        principal.facts = {key: one.properties[key] for key in _FACTS if key in one.properties}
         self._bound(principal, one)
         principal.groups = tuple(str(group) for group in _list(one.get("Groups")) if isinstance(group, str))
 

@@ -22,6 +22,10 @@ def _shape(type: str, keys: str, any_of: str = "", without: str = "") -> Shape:
 
 
 SHAPES = (
+    _shape("IAM::Role", "RoleName AssumeRolePolicyDocument"),
+    _shape("IAM::RolePolicy", "RoleName PolicyName PolicyDocument"),
+    _shape("IAM::UserPolicy", "UserName PolicyName PolicyDocument"),
+    _shape("IAM::GroupPolicy", "GroupName PolicyName PolicyDocument"),
     _shape(
         "SageMaker::NotebookInstance",
         "NotebookInstanceName",
