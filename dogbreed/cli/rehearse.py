@@ -42,6 +42,8 @@ def up(
     """Start the stand-in cloud and print the environment that leads AWS clients to it.
 
     It starts as an empty account and keeps everything in memory. Where it is up already, the same is printed again.
+    Variables: REHEARSE_GRACE_S (120, the seconds from SIGTERM to SIGKILL), REHEARSE_SPOT_BACK_S (1, those until
+    interrupted spot capacity comes back), REHEARSE_PLAIN (hosts are plain processes even where they could be isolated).
 
     Example: eval "$(dogbreed rehearse up)"
     """

@@ -16,7 +16,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,7 @@ from dogbreed.rehearse.access import HEADER
 REGION = "eu-west-1"
 SECRET = "rehearsal"
 _FILE = "state.json"
-_LOG = "server.log"
+_LOG, _LOCK = "server.log", "lock"
 _START_S = 60.0
 _LONGEST = 103  # bytes in the path of a unix socket, on macOS
 _END_S = 20.0
@@ -100,14 +101,26 @@ def start(
     region: str = REGION,
     owned: bool = False,
     environment: dict[str, str] | None = None,
-) -> tuple[Server, subprocess.Popen[bytes]]:
-    """Start one and wait until it answers; one that is `owned` ends with this process. DogbreedError if it does not."""
+) -> tuple[Server, subprocess.Popen[bytes] | None]:
+    """Start one and wait until it answers; one that is `owned` ends with this process. DogbreedError if it does not.
+
+    Where somebody else has started one there in the meantime, it is that one, without a process.
+    """
     folder = folder or home()
     if len(os.fsencode(folder / "server.sock")) > _LONGEST:
         raise UsageError(f"the path of {folder} is too long for a socket", "set DOGBREED_CACHE_DIR to a shorter one")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # what is in there can run commands
-    clean(folder)
+    with _alone(folder):
+        if server := find(folder):
+            return server, None
+        clean(folder)
+        return _start(folder, port, region, environment or {}, owned=owned)
+
+
+def _start(
+    folder: Path, port: int, region: str, environment: dict[str, str], *, owned: bool
+) -> tuple[Server, subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "dogbreed.rehearse.server", os.fspath(folder), region, str(port)]
     log: IO[bytes]
     with open(folder / _LOG, "wb") as log:
@@ -117,21 +130,38 @@ def start(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=_without_aws() | (environment or {}),
+            env=_without_aws() | environment,
         )
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            words = (folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            why = words[-1] if words else "no word of why"
-            if port and "in use" in why:
-                raise DogbreedError(f"port {port} is in use by another program", "leave --port out, or give another")
-            raise DogbreedError(f"the stand-in did not start: {why}", f"see {folder / _LOG}")
+            raise _failed(folder, port)
         if server := find(folder):
             return server, process
         time.sleep(0.02)
     process.kill()
-    raise DogbreedError(f"the stand-in did not answer within {_START_S:.0f} s")
+    raise DogbreedError(f"the stand-in did not answer within {_START_S:.0f} s", f"see {folder / _LOG}")
+
+
+def _failed(folder: Path, port: int) -> DogbreedError:
+    words = (folder / _LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    why = words[-1] if words else "no word of why"
+    if port and "in use" in why:
+        return DogbreedError(f"port {port} is in use by another program", "leave --port out, or give another")
+    return DogbreedError(f"the stand-in did not start: {why}", f"see {folder / _LOG}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no two start one in the same folder at once."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(folder / _LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def end(server: Server) -> None:
@@ -150,7 +180,7 @@ def end(server: Server) -> None:
 def clean(folder: Path | None = None) -> bool:
     """Remove what a stand-in left that was killed; whether there was anything."""
     folder = folder or home()
-    left = [path for path in folder.glob("*") if path.name != _LOG]
+    left = [path for path in folder.glob("*") if path.name not in (_LOG, _LOCK)]
     for path in left:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -192,9 +222,9 @@ class StandIn:
 
     def __exit__(self, *_: object) -> None:
         end(self._server)
-        if self._process.stdin:
+        if self._process and self._process.stdin:
             self._process.stdin.close()
-        self._process.wait()
+            self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -79,7 +79,7 @@ def test_one_that_was_killed_counts_as_none_and_is_cleaned_up(here: Path) -> Non
     os.kill(server.pid, signal.SIGKILL)
     standin.until(lambda: state.find() is None)
     assert "killed" in dogbreed("rehearse", "down", cwd=here).stderr
-    assert [path.name for path in server.folder.iterdir()] == ["server.log"]
+    assert sorted(path.name for path in server.folder.iterdir()) == ["lock", "server.log"]
     again = dogbreed("rehearse", "up", "--json", cwd=here)
     assert json.loads(again.stdout)["environment"]["AWS_REGION"] == "eu-west-1"
 
@@ -89,6 +89,13 @@ def test_a_command_without_a_stand_in_gets_one_for_itself(here: Path) -> None:
     assert ended.returncode == 3
     assert state.find() is None
     assert dogbreed("rehearse", "run", "--", "no-such-command", cwd=here).returncode == 2
+
+
+def test_two_at_once_start_one(here: Path) -> None:
+    command = [sys.executable, "-m", "dogbreed", "rehearse", "up", "--json"]
+    both = [subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+    told = [json.loads(one.communicate()[0]) for one in both]
+    assert told[0] == told[1]
 
 
 def test_a_port_that_is_taken_is_said(here: Path) -> None:
