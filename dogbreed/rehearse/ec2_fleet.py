@@ -6,6 +6,7 @@ tried in the order in which they are given, whatever the allocation strategy: th
 
 from __future__ import annotations
 
+import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +44,7 @@ class Fleets:
     def __init__(self, cloud: Cloud, ec2: Ec2) -> None:
         self._cloud, self._ec2 = cloud, ec2
         self._fleets: dict[str, Fleet] = {}
+        self._lock = threading.Lock()
         cloud.on_reset(self._fleets.clear)
 
     def create(self, call: Call) -> dict[str, Any]:
@@ -55,13 +57,21 @@ class Fleets:
             )
         if told.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        with self._lock:
+            return self._create(call)
+
+    def _create(self, call: Call) -> dict[str, Any]:
+        told, token = call.params, call.params.get("ClientToken")
+        for one in self._fleets.values():
+            if token and one.told.get("ClientToken") == token and one.region == call.region:
+                if one.told != told:
+                    raise AwsError("IdempotentParameterMismatch", "The client token was used with other parameters.")
+                return _created(one)
         fleet = Fleet(f"fleet-{uuid.uuid4()}", told, call.region, datetime.now(UTC))
         for market, capacity, options in self._wanted(told):
             self._fill(fleet, call, market, capacity, options)
         self._fleets[fleet.id] = fleet
-        if kind == "instant":
-            return {"FleetId": fleet.id, "Errors": fleet.errors, "Instances": fleet.instances}
-        return {"FleetId": fleet.id}
+        return _created(fleet)
 
     def _wanted(self, told: Params) -> list[tuple[str, float, Params]]:
         """Market, capacity and options of each part of a fleet."""
@@ -177,6 +187,13 @@ class Fleets:
         if name not in self._fleets:
             raise AwsError("InvalidFleetId.NotFound", f"The fleet ID '{name}' does not exist")
         return self._fleets[name]
+
+
+def _created(fleet: Fleet) -> dict[str, Any]:
+    shown: dict[str, Any] = {"FleetId": fleet.id}
+    if fleet.told.get("Type") == "instant":
+        shown |= {"Errors": fleet.errors, "Instances": fleet.instances}
+    return shown
 
 
 def _pools(told: Params) -> list[tuple[Params, Params]]:

@@ -200,17 +200,22 @@ def test_no_capacity_hits_the_type_zone_and_market_that_are_named(account: Serve
     assert instances.describe(name)["Placement"]["AvailabilityZone"] == "eu-west-1b"
 
 
-def fleet(market: str, **changes: Any) -> dict[str, Any]:
-    template(InstanceType="g5.xlarge")
+def pools(market: str, **changes: Any) -> dict[str, Any]:
+    """Parameters of CreateFleet for two machines in zone a or b."""
     name = {"LaunchTemplateName": "training", "Version": "$Latest"}
-    pools = [{"SubnetId": subnets()[f"eu-west-1{letter}"], "InstanceType": "g5.xlarge"} for letter in "ab"]
+    overrides = [{"SubnetId": subnets()[f"eu-west-1{letter}"], "InstanceType": "g5.xlarge"} for letter in "ab"]
     parts: dict[str, Any] = {
         "Type": "instant",
-        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": name, "Overrides": pools}],
+        "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": name, "Overrides": overrides}],
         "TargetCapacitySpecification": {"TotalTargetCapacity": 2, "DefaultTargetCapacityType": market},
         "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "run", "Value": "r"}]}],
     }
-    return dict(ec2().create_fleet(**parts | changes))
+    return parts | changes
+
+
+def fleet(market: str, **changes: Any) -> dict[str, Any]:
+    template(InstanceType="g5.xlarge")
+    return dict(ec2().create_fleet(**pools(market, **changes)))
 
 
 @pytest.mark.parametrize("market", ["spot", "on-demand"])
@@ -233,6 +238,23 @@ def test_a_fleet_goes_where_capacity_is_and_says_where_none_was(account: Server,
     assert gone["SuccessfulFleetDeletions"][0]["CurrentFleetState"] == "deleted_terminating"
     for name in found["InstanceIds"]:
         instances.wait_for(name, "terminated")
+
+
+def test_a_fleet_is_made_once_for_a_client_token(account: Server) -> None:
+    first = fleet("on-demand", ClientToken="once")
+    second = ec2().create_fleet(**pools("on-demand", ClientToken="once"))
+    assert (first["FleetId"], first["Instances"]) == (second["FleetId"], second["Instances"])
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        ec2().create_fleet(**pools("spot", ClientToken="once"))
+
+
+def test_the_shutdown_behaviour_can_be_changed(account: Server) -> None:
+    (name,) = instances.run("sleep 600")
+    ec2().modify_instance_attribute(InstanceId=name, InstanceInitiatedShutdownBehavior={"Value": "stop"})
+    told = ec2().describe_instance_attribute(InstanceId=name, Attribute="instanceInitiatedShutdownBehavior")
+    assert told["InstanceInitiatedShutdownBehavior"]["Value"] == "stop"
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        ec2().modify_instance_attribute(InstanceId=name, InstanceInitiatedShutdownBehavior={"Value": "sleep"})
 
 
 def test_a_fleet_below_its_least_size_starts_nothing(account: Server) -> None:
