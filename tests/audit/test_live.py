@@ -26,8 +26,8 @@ REGION = "eu-west-1"
 
 @pytest.fixture
 def aws(account: Any, monkeypatch: pytest.MonkeyPatch) -> Aws:  # noqa: F811
-    # What the stand-in does not have is asked for once, and not at <account>.127.0.0.1.
-    quick = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False)
+    # What the stand-in does not have is asked for once.
+    quick = Config(retries={"total_max_attempts": 1})
     monkeypatch.setattr(session, "CONFIG", session.CONFIG.merge(quick))
     return Aws(AwsSettings(region=REGION))
 
