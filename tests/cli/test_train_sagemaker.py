@@ -31,6 +31,8 @@ HEAD = ("--epochs", 5, "--batch-size", 8, "--lr", 0.01)
 # Long enough for something to happen in its middle.
 FINETUNE = ("--method", "finetune", "--backbone", "shufflenet_v2_x0_5", "--weights", "none", *HEAD[2:], "--epochs", 4)
 MACHINES = ("--instances", 2, "--instance-type", "ml.m5.xlarge", "--yes")
+# Jobs of two machines share this machine's cores with everything else.
+_PATIENCE_S = 400
 SPOT = ("--spot", "--max-usd", 2)
 
 
@@ -56,7 +58,7 @@ def local(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def train(photos: Path, *words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return dogbreed("train-sagemaker", photos, *MACHINES, *words, cwd=cwd)
+    return dogbreed("train-sagemaker", photos, *MACHINES, *words, cwd=cwd, timeout=_PATIENCE_S)
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def test_spot_taken_away_at_a_random_step_it_goes_on_to_the_same_weights(
     epoch = random.randint(1, 2)
     until_epoch(run, epoch)
     assert account.ask("interrupt") == [f"dogbreed-{run}-1"]
-    followed = dogbreed("logs", run, "--follow", cwd=tmp_path)
+    followed = dogbreed("logs", run, "--follow", cwd=tmp_path, timeout=_PATIENCE_S)
     assert followed.returncode == 0, followed.stderr
     told = events(run)
     begun = [(event["epoch"], event["step"]) for event in told if event["event"] == "train"]
@@ -225,7 +227,7 @@ def test_stopped_and_resumed_it_reaches_the_same_weights_within_one_budget(
     first = ended(run)
     assert first["TrainingJobStatus"] == "Stopped"
     assert dogbreed("pull", run, cwd=tmp_path).returncode == 1
-    result = dogbreed("train-sagemaker", "--resume", run, "--max-usd", 1, "--yes", cwd=tmp_path)
+    result = dogbreed("train-sagemaker", "--resume", run, "--max-usd", 1, "--yes", cwd=tmp_path, timeout=_PATIENCE_S)
     assert result.returncode == 0, result.stderr
     assert epochs(run) == [1, 2, 3, 4]
     assert weights(run, tmp_path) == local(*FINETUNE)
