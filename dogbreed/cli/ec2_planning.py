@@ -148,13 +148,19 @@ def _resources(
 def _priced(aws: Aws, run: RemoteRun, network: Network) -> tuple[RemoteRun, Decimal | None]:
     """The run with its limits, said; and what a machine costs where it is tried first."""
     from dogbreed.cloud import ec2_start
+    from dogbreed.errors import UsageError
     from dogbreed.pricing import Prices
 
     places = list(ec2_start.tries(aws, run, network))
-    bounds = [place.bound for place in places]
-    highest = None if None in bounds else max(bound for bound in bounds if bound is not None)
-    seconds = ec2_start.seconds(run, highest)
     amount = Decimal(str(run.more.get("max_usd") or 0))
+    unknown = sorted({place.type for place in places if place.bound is None})
+    if unknown and amount:
+        raise UsageError(
+            f"the price of {', '.join(unknown)} is not known here, so --max-usd cannot be kept",
+            "limit the time instead: --max-hours, or choose types with a known price",
+        )
+    highest = None if unknown else max(place.bound for place in places if place.bound is not None)
+    seconds = ec2_start.seconds(run, highest)
     spent = run.spent or Decimal(0)
     ceiling = amount or (None if highest is None else highest * run.instances * seconds / 3600 + spent)
     first = places[0]
@@ -171,10 +177,10 @@ def _priced(aws: Aws, run: RemoteRun, network: Network) -> tuple[RemoteRun, Deci
     )
     if prices.warning():
         ui.warn(prices.warning())
-    for place in places:
-        if place.bound is None:
-            ui.note(f"  the price of {place.type} is not known, so no ceiling can be told: --max-hours limits the time")
-            break
+    if unknown:
+        ui.note(
+            f"  the price of {', '.join(unknown)} is not known, so no ceiling can be told; --max-hours limits the time"
+        )
     ui.note(f"  they end themselves after {seconds / 3600:.2f} h at the latest, also without this computer")
     zones = ", ".join(dict.fromkeys(place.subnet.zone for place in places))
     how = "no public address"

@@ -38,10 +38,7 @@ def seconds(run: RemoteRun, bound: Decimal | None) -> int:
     amount = Decimal(str(run.more.get("max_usd") or 0))
     if amount:
         if not bound:
-            raise UsageError(
-                "the price of these machines is not known here, so --max-usd cannot be kept",
-                "limit the time instead: --max-hours, or choose a type with a known price",
-            )
+            raise UsageError("the price of these machines is not known, so --max-usd cannot be kept", "use --max-hours")
         spent = sum((Decimal(attempt.usd or 0) for attempt in run.attempts), Decimal(0))
         left = min(left, float((amount - spent) / (bound * run.instances) * 3600) - _BOOT_S)
     if left < min(_SHORTEST_S, run.max_seconds):

@@ -107,7 +107,9 @@ class LogGroup(Resource):
         self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_LOG_DAYS)
 
     def delete(self, found: Found) -> None:
-        """Kept."""
+        """Remove it with all logs."""
+        with suppress(self._logs.exceptions.ResourceNotFoundException):
+            self._logs.delete_log_group(logGroupName=self.name)
 
     @property
     def _logs(self) -> Any:
