@@ -118,6 +118,7 @@ _COMPUTE = {
 }
 _SOURCES = ("aws:sourceaccount", "aws:sourcearn", "aws:sourceorgid", "aws:sourceorgpaths")
 _ROOT = re.compile(r"(?:arn:[\w-]+:iam::)?(\d{12})(?::root)?")
+_ANY_ACCOUNT = re.compile(r"arn:[\w*-]+:(iam|sts|\*)::\*:")
 _FOREIGN = re.compile(r"arn:[\w-]+:(?:iam|sts)::(\d{12}):")
 
 
@@ -162,7 +163,7 @@ def _principal(
             yield from _of_service(statement, value)
         case "federated":
             yield from _of_federation(statement, value)
-        case "*" | "aws" if value == "*" or "*" in value:
+        case "*" | "aws" if value == "*" or _ANY_ACCOUNT.match(value):
             yield from _of_everybody(statement)
         case "aws":
             yield from _of_account(statement, value, corpus)

@@ -134,12 +134,26 @@ def look_alikes() -> Iterator[Case]:
         if path.reach.endswith("grant"):
             bounded = {"StringEquals": {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/edge"}}
             yield f"{path.id} under a boundary", document(allow(actions, Condition=bounded))
+        for dropped in actions if len(actions) > 1 else ():
+            left = [one for one in actions if one != dropped]
+            if not completes(left):
+                yield f"{path.id} without {dropped}", document(allow(left))
     for attach in ("iam:AttachUserPolicy", "iam:AttachRolePolicy", "iam:AttachGroupPolicy"):
         one = {"ArnEquals": {"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}}
         yield f"{attach} of one policy", document(allow(attach, Condition=one))
     yield "versions of AWS's policies", document(allow("iam:CreatePolicyVersion", "arn:aws:iam::aws:policy/*"))
     harmless = "arn:aws:ssm:*::document/AWS-UpdateSSMAgent"
     yield "a harmless command", document(allow("ssm:SendCommand", [harmless, "arn:aws:ec2:*:*:instance/*"]))
+
+
+def completes(actions: list[str]) -> bool:
+    """Whether actions are all that some path needs."""
+    granted = {one.lower() for one in actions}
+    passes = "iam:passrole" in granted
+    return any(
+        (passes or not path.passes) and all(any(need.action in granted for need in step) for step in path.needs)
+        for path in tables.paths()
+    )
 
 
 # Paths whose other actions give something also without passing a role.

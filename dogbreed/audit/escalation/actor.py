@@ -63,7 +63,7 @@ class Actor:
     def _own(self) -> Mapping[str, Value]:
         principal = self.principal
         if principal is None or not principal.arn:
-            account = Value((f"arn:*:iam::{_ANY_ACCOUNT}:*",), patterns=True)
+            account = Value((f"arn:aws:iam::{_ANY_ACCOUNT}:*",), patterns=True)
             return {"aws:principalarn": account, "aws:username": known(SELF)}
         user = principal.kind == "user"
         return {
