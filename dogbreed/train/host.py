@@ -123,6 +123,9 @@ def _prepare(places: Places) -> Path:
         return run
     run.mkdir(parents=True, exist_ok=True)
     places.checkpoints.mkdir(parents=True, exist_ok=True)
+    for rest in places.checkpoints.glob(".*.tmp"):
+        # A checkpoint that was being written when the machine before this one ended.
+        rest.unlink()
     if not (run / "checkpoints").is_symlink():
         (run / "checkpoints").symlink_to(places.checkpoints)
     job = json.loads(content)

@@ -77,7 +77,7 @@ def launching(photos: Path, *words: object, cwd: Path) -> Iterator[subprocess.Po
 
 def first_run() -> str:
     """The name of the run whose job comes up."""
-    job = until(lambda: boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"])[0]
+    job = until(lambda: boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"], _PATIENCE_S)[0]
     return str(job["TrainingJobName"]).removeprefix("dogbreed-").removesuffix("-1")
 
 
@@ -103,7 +103,7 @@ def epochs(run: str) -> list[int]:
 
 
 def until_epoch(run: str, epoch: int) -> None:
-    until(lambda: epoch in epochs(run))
+    until(lambda: epoch in epochs(run), _PATIENCE_S)
 
 
 def ended(run: str, attempt: int = 1) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def ended(run: str, attempt: int = 1) -> dict[str, Any]:
         job = describe(run, attempt)
         return None if job["TrainingJobStatus"] in ("InProgress", "Stopping") else job
 
-    return dict(until(over))
+    return dict(until(over, _PATIENCE_S))
 
 
 def weights(run: str, cwd: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -85,6 +86,13 @@ def test_a_region_without_a_known_image_wants_one_named() -> None:
     with pytest.raises(UsageError, match="no PyTorch") as caught:
         sagemaker_sdk.image("xx-nowhere-1", _TYPE)
     assert "--image" in caught.value.hint
+
+
+def test_without_the_sdk_its_pip_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sagemaker", None)
+    with pytest.raises(UsageError) as caught:
+        sagemaker_sdk.require()
+    assert caught.value.hint == "pip install 'dogbreed[aws]'"
 
 
 def describe() -> dict[str, Any]:
