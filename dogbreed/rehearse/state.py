@@ -45,6 +45,7 @@ class Server:
     region: str
     since: float
     key: str = field(repr=False)
+    birth: str  # tells its process from a later one with the same number
 
     @property
     def url(self) -> str:
@@ -88,10 +89,10 @@ def find(folder: Path | None = None) -> Server | None:
     folder = folder or home()
     try:
         told = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        server = Server(folder, told["pid"], told["port"], told["region"], told["since"], told["key"])
+        server = Server(folder, told["pid"], told["port"], told["region"], told["since"], told["key"], told["birth"])
     except (OSError, ValueError, KeyError):
         return None
-    return server if _age(server.pid) == told["birth"] else None
+    return server if _lives(server) else None
 
 
 def start(
@@ -169,9 +170,9 @@ def end(server: Server) -> None:
     with suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)
     deadline = time.monotonic() + _END_S
-    while find(server.folder) and time.monotonic() < deadline:
+    while _lives(server) and time.monotonic() < deadline:
         time.sleep(0.02)
-    if find(server.folder):
+    if _lives(server):
         with suppress(ProcessLookupError):
             os.kill(server.pid, signal.SIGKILL)
     clean(server.folder)
@@ -231,6 +232,10 @@ class StandIn:
 def _without_aws() -> dict[str, str]:
     """The environment without anything that could lead to a real account."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+
+
+def _lives(server: Server) -> bool:
+    return _age(server.pid) == server.birth
 
 
 def _age(pid: int) -> str:

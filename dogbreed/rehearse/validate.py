@@ -14,13 +14,12 @@ from typing import Any
 
 from dogbreed.rehearse.calls import AwsError
 
-# What a service calls it; by service, then by protocol.
-_CODES = {"ec2": "InvalidParameterValue", "query": "ValidationError", "rest-xml": "InvalidArgument"}
-_CODES_OF = {
+# What it is called, by service or else by protocol; elsewhere a ValidationException.
+_CODES = {
     "logs": "InvalidParameterException",
     "ecr": "InvalidParameterException",
-    "iam": "ValidationError",
-    "lambda": "ValidationException",
+    "query": "ValidationError",
+    "rest-xml": "InvalidArgument",
 }
 _Fault = tuple[str, Any, str]
 _NUMBERS = ("integer", "long", "float", "double")
@@ -56,7 +55,7 @@ def check(service: str, protocol: str, shape: Any, params: dict[str, Any]) -> No
         f"Value {_quoted(value)} at '{path}' failed to satisfy constraint: {why}" for path, value, why in faults
     )
     count = f"{len(faults)} validation error{'s' if len(faults) > 1 else ''} detected"
-    raise AwsError(_CODES_OF.get(service) or _CODES.get(protocol, "ValidationException"), f"{count}: {told}", 400)
+    raise AwsError(_CODES.get(service) or _CODES.get(protocol, "ValidationException"), f"{count}: {told}", 400)
 
 
 def _quoted(value: Any) -> str:

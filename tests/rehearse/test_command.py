@@ -51,6 +51,7 @@ def test_up_twice_use_it_and_down(here: Path) -> None:
     assert told["up"] and told["url"] == environment["AWS_ENDPOINT_URL"] and told["calls"] == 1
     down = dogbreed("rehearse", "down", cwd=here)
     assert (down.returncode, state.find()) == (0, None)
+    assert gone(told["pid"])
     assert dogbreed("rehearse", "status", cwd=here).stdout == "not up\n"
 
 
@@ -118,4 +119,12 @@ with StandIn() as server:
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     pid = int(ended.stdout)
-    standin.until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+    standin.until(lambda: gone(pid))
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, asked for or not."""
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return True
