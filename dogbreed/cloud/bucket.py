@@ -189,12 +189,12 @@ class Bucket(Resource):
         return True
 
     def _is_ours(self, tags: Mapping[str, str]) -> bool:
-        if PROJECT_TAG in tags or tags:
+        if PROJECT_TAG in tags:
             return self.aws.is_ours(tags)
-        # Made a moment ago by a command that was killed before it could tag: our name, or nothing inside.
+        # Without its tag it was made a moment ago by a command that was killed: it has our name, or nothing inside.
         if not self.aws.settings.bucket:
             return True
-        return not self._s3.list_object_versions(**self._owned, MaxKeys=1).get("Versions")
+        return not tags and not self._s3.list_object_versions(**self._owned, MaxKeys=1).get("Versions")
 
     def _get(self, operation: str, absent: str, key: str = "") -> Any:
         """An answer or one part of it; None where the bucket has no such setting."""
