@@ -193,7 +193,7 @@ def test_completion_completes() -> None:
     command = [Path(sys.executable).with_name("dogbreed")]
     words = {"_DOGBREED_COMPLETE": "complete_bash", "COMP_WORDS": "dogbreed tra", "COMP_CWORD": "1"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | words, timeout=60)
-    assert result.stdout.split() == ["train"], result.stderr
+    assert result.stdout.split() == ["train", "train-sagemaker", "train-ec2"], result.stderr
 
 
 # -- what the commands offer
