@@ -7,7 +7,7 @@ long whoever uses a fresh role should repeat what is refused, and `is_propagatin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -119,6 +119,10 @@ class Role(Resource):
                     )
             self._iam.delete_role(RoleName=self.name)
 
+    def ready(self) -> bool:
+        """Whether IAM itself shows it; other services may still take `PROPAGATION_S`."""
+        return _shown(lambda: self._iam.get_role(RoleName=self.name))
+
     @property
     def _iam(self) -> Any:
         return self.aws.client("iam")
@@ -202,6 +206,10 @@ class InstanceProfile(Resource):
                     self._iam.remove_role_from_instance_profile(InstanceProfileName=self.name, RoleName=name)
             self._iam.delete_instance_profile(InstanceProfileName=self.name)
 
+    def ready(self) -> bool:
+        """Whether IAM itself shows it; EC2 may still take `PROPAGATION_S`."""
+        return _shown(lambda: self._iam.get_instance_profile(InstanceProfileName=self.name))
+
     @property
     def _iam(self) -> Any:
         return self.aws.client("iam")
@@ -209,6 +217,16 @@ class InstanceProfile(Resource):
     def _put_role(self) -> None:
         with _there_already("LimitExceeded"):
             self._iam.add_role_to_instance_profile(InstanceProfileName=self.name, RoleName=self._role.name)
+
+
+def _shown(look: Callable[[], Any]) -> bool:
+    try:
+        look()
+    except ClientError as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
 
 
 @contextmanager

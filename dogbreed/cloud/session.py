@@ -119,7 +119,9 @@ class Aws:
     def tags(self, role: str, run: str = "") -> dict[str, str]:
         """The tags of every resource that dogbreed makes: project, role, run, and the user's own."""
         own = {PROJECT_TAG: self.settings.project, ROLE_TAG: role} | ({RUN_TAG: run} if run else {})
-        return own | {key: value for key, _, value in (tag.partition("=") for tag in listed(self.settings.tags))}
+        # Ours last: by them it is known what may be changed and deleted.
+        parts = (tag.partition("=") for tag in listed(self.settings.tags))
+        return {key.strip(): value.strip() for key, _, value in parts} | own
 
     def seen(self, tags: Mapping[str, str], role: str, run: str = "") -> dict[str, str]:
         """Those of `tags` that dogbreed wants, to compare: what people and tools have added is theirs."""
