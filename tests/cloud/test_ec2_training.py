@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from dogbreed.cloud import ec2_fleet, remote
+from dogbreed.cloud import ec2_fleet, people, policies, remote
 from dogbreed.cloud.bucket import Bucket
+from dogbreed.cloud.policies import Scope
 from dogbreed.cloud.remote import RemoteRun, State
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store
@@ -141,8 +142,13 @@ def steps(aws: Aws, run: RemoteRun) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] in ("train", "step", "epoch", "stopped")]
 
 
-def test_two_machines_reach_the_weights_of_two_workers_here(aws: Aws, start: Any, here: Path, tmp_path: Path) -> None:
+def test_two_machines_reach_the_weights_of_two_workers_here(
+    aws: Aws, account: Server, start: Any, here: Path, tmp_path: Path
+) -> None:
     words = ended(start())
+    scope, calls = Scope.of(aws), account.ask("calls")
+    assert done_by("assumed-role", calls) <= allowed(policies.ec2_training(scope))
+    assert done_by("user/", calls) <= allowed(people.train_ec2(scope)) | {"sts:GetCallerIdentity"}
     run = only_folder(tmp_path)
     assert weights(run) == weights(here)
     assert "2 worker(s) on the CPU" in words and "epoch   6/6" in words
@@ -152,6 +158,15 @@ def test_two_machines_reach_the_weights_of_two_workers_here(aws: Aws, start: Any
     assert not [row for row in rows(tmp_path) if row["kind"] in ("machine", "training run")]
     metrics = aws.client("cloudwatch").list_metrics(Namespace="dogbreed/training")["Metrics"]
     assert {"train_loss", "images_per_second"} <= {metric["MetricName"] for metric in metrics}
+
+
+def done_by(who: str, calls: list[dict[str, Any]]) -> set[str]:
+    return {call["action"] for call in calls if who in call["who"] and not call["platform"]}
+
+
+def allowed(policy: dict[str, Any]) -> set[str]:
+    lists = [statement["Action"] for statement in policy["Statement"]]
+    return {action for one in lists for action in ([one] if isinstance(one, str) else one)}
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
