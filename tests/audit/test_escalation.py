@@ -180,6 +180,9 @@ def test_writing_rights_counts_where_they_are_ones_own() -> None:
     assert judged(role("dev", other, trusts=ROOT), role("other", trusts="ec2"))["dev"] == []
     both = [other, allow("sts:AssumeRole")]
     assert judged(role("dev", *both, trusts=ROOT), role("other", trusts=ROOT))["dev"]
+    passes = [other, allow("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/other"), allow("ec2:RunInstances")]
+    found = judged(role("dev", *passes, kind="user"), role("other", trusts="ec2"))["dev"]
+    assert ("iam-009", "critical") in {(one.rule, str(one.severity)) for one in found}, "it can hand the role on"
     grouped = role("dev", allow("iam:PutGroupPolicy"), kind="user", groups=("team",))
     assert judged(grouped)["dev"]
     assert judged(role("dev", allow("iam:PutGroupPolicy"), trusts=ROOT), role("other"))["dev"] == []

@@ -14,6 +14,7 @@ from dogbreed.audit.escalation.world import World
 from dogbreed.audit.model import Principal
 
 # Who writes its own permissions, or those of a principal that it can become, has them all.
+_GRANTS_OTHERS = ("role-grant", "user-grant")
 WRITES_RIGHTS = frozenset({"policy", "role-grant", "user-grant", "group-grant", "permission-set", "group-boundary"})
 
 
@@ -45,8 +46,7 @@ class Reach:
         for principal in world.principals:
             actor = Actor.of(principal)
             self.ways[principal.arn] = list(ways(actor))
-            reached = [Edge(way, world.reached(actor, way)) for way in self.ways[principal.arn]]
-            self.edges[principal.arn] = [edge for edge in reached if edge.targets]
+            self.edges[principal.arn] = [edge for edge in self._edges(actor, self.ways[principal.arn]) if edge.targets]
         self._spread()
 
     def of(self, actor: Actor) -> list[Edge]:
@@ -55,7 +55,21 @@ class Reach:
         if principal is not None and principal.arn in self.ways:
             edges = {id(edge.way): edge for edge in self.edges[principal.arn]}
             return [edges.get(id(way)) or Edge(way, ()) for way in self.ways[principal.arn]]
-        return [Edge(way, self.world.reached(actor, way)) for way in ways(actor)]
+        return self._edges(actor, list(ways(actor)))
+
+    def _edges(self, actor: Actor, own: list[Way]) -> list[Edge]:
+        """Ways with whom they lead to. Writing the rights of a role counts where another way leads to that role."""
+        edges = [Edge(way, self.world.reached(actor, way)) for way in own]
+        become = {one.arn for edge in edges if not edge.writes_rights for one in edge.targets}
+        return [self._handed_on(edge, become) if not edge.targets else edge for edge in edges] if become else edges
+
+    def _handed_on(self, edge: Edge, become: set[str]) -> Edge:
+        """A way to write the rights of roles or users, with those of them that another way leads to."""
+        reach = edge.way.path.reach
+        if reach not in _GRANTS_OTHERS:
+            return edge
+        named = self.world.named(edge.way.target, reach.removesuffix("-grant"))
+        return Edge(edge.way, [one for one in named if one.arn in become])
 
     def power(self, actor: Actor) -> Power:
         """What an actor's own policies give it."""
