@@ -1,0 +1,54 @@
+"""dogbreed's own roles and policies, judged as in an account of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from dogbreed.audit import engine
+from dogbreed.audit.document import make_policy
+from dogbreed.audit.finding import Finding, Location
+from dogbreed.audit.model import NOWHERE, Corpus, Kind, Principal
+from dogbreed.cloud import people
+from dogbreed.cloud.policies import KINDS, Document, Scope, trust
+
+ACCOUNT = "123456789012"
+PEOPLE = (people.train_sagemaker, people.train_ec2, people.deploy, people.invoke, people.status, people.destroy)
+
+
+def principal(kind: str, arn: str, document: Document, trusts: Document | None = None) -> Principal:
+    own = make_policy(document, Kind.IDENTITY, arn, NOWHERE)
+    trusted = make_policy(trusts, Kind.TRUST, arn, NOWHERE, attached_to=arn) if trusts else None
+    name = arn.rsplit("/", maxsplit=1)[-1]
+    return Principal(arn, kind, name, Location(arn), policies=[own], trust=trusted, complete=True)
+
+
+def findings(boundary: str) -> list[Finding]:
+    scope = Scope(ACCOUNT, "eu-west-1", "dogbreed", "dogs-of-one", boundary=boundary)
+    roles = [principal("role", scope.role_arn(one), KINDS[one].policy(scope), trust(scope, one)) for one in KINDS]
+    users = [principal("user", f"arn:aws:iam::{ACCOUNT}:user/{make.__name__}", make(scope)) for make in PEOPLE]
+    report = engine.audit(Corpus(principals=[*roles, *users], complete=True, account=ACCOUNT))
+    assert report.undecided == report.errors == []
+    return report.findings
+
+
+@pytest.fixture(scope="module")
+def bounded() -> list[Finding]:
+    return findings(f"arn:aws:iam::{ACCOUNT}:policy/edge")
+
+
+def test_under_a_boundary_all_is_confined_and_told_as_information(bounded: list[Finding]) -> None:
+    assert {str(one.severity) for one in bounded} == {"info"}
+    assert {one.category for one in bounded} == {"privilege-escalation"}
+    deployer = [one for one in bounded if one.subject.endswith("/deploy")]
+    assert any("role/dogbreed-endpoint" in one.message for one in deployer)
+
+
+def test_roles_that_code_runs_with_have_no_finding(bounded: list[Finding]) -> None:
+    assert [one for one in bounded if ":role/" in one.subject] == []
+
+
+def test_who_makes_roles_without_a_boundary_can_give_itself_any_right() -> None:
+    """As `dogbreed iam policy` says itself."""
+    severe = [one for one in findings("") if one.severity != "info"]
+    assert {one.rule for one in severe} == {"iam-005"}
+    assert {one.subject.rsplit("/", maxsplit=1)[-1] for one in severe} == {"train_sagemaker", "train_ec2", "deploy"}
