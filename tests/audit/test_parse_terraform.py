@@ -27,6 +27,9 @@ variable "none" { default = null }
 data "aws_caller_identity" "me" {}
 data "aws_region" "here" {}
 data "aws_iam_policy" "full" { name = "AmazonSageMakerFullAccess" }
+data "aws_iam_role" "there" { name = "run" }
+data "aws_ecr_repository" "dogs" { name = "dogs" }
+data "aws_kms_key" "any" { key_id = "alias/x" }
 resource "aws_iam_role" "r" { name = "${local.name}-role" }
 resource "aws_s3_bucket" "b" { bucket_prefix = "photos-" }
 resource "aws_sns_topic" "t" {}
@@ -67,6 +70,9 @@ CASES: list[tuple[str, Any]] = [
     ("data.aws_caller_identity.me.account_id", "000000000000"),
     ("data.aws_region.here.name", "own-region-1"),
     ("data.aws_iam_policy.full.arn", "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"),
+    ("data.aws_iam_role.there.arn", "arn:aws:iam::000000000000:role/run"),
+    ("data.aws_ecr_repository.dogs.repository_url", "000000000000.dkr.ecr.own-region-1.amazonaws.com/dogs"),
+    ("data.aws_kms_key.any.arn", HOLE),
     ("aws_iam_role.r.arn", "arn:aws:iam::000000000000:role/dogs-dev-role"),
     ("aws_iam_role.r.name", "dogs-dev-role"),
     ("aws_iam_role.r.unique_id", HOLE),

@@ -93,7 +93,7 @@ def runtime(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
     value = resource.get("Runtime")
     if not known(value):
         yield from is_unknown(resource, ("Runtime",))
-    elif value in DEPRECATED_RUNTIMES:
+    elif str(value) in DEPRECATED_RUNTIMES:
         yield Wrong(("Runtime",), f"Runtime is {value}")
 
 
@@ -184,7 +184,8 @@ def metadata(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
 
 def _template_here(resource: Resource, corpus: Corpus) -> bool:
     """Whether the launch template of an instance is in the corpus, where it is judged itself."""
-    wanted = {str(value) for value in (resource.get("LaunchTemplate") or {}).values()}
+    template = resource.get("LaunchTemplate")
+    wanted = {str(value) for value in template.values()} if isinstance(template, dict) else set()
     templates = (one for one in corpus.resources if one.type == "AWS::EC2::LaunchTemplate")
     return any({one.id, str(one.get("LaunchTemplateName"))} & wanted for one in templates)
 
@@ -234,7 +235,8 @@ def public_ip(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
 
 def _public_subnet(settings: Any, corpus: Corpus) -> str:
     """The subnet of a machine, when it is in the corpus and gives out public addresses."""
-    wanted = member(settings, "SubnetId") or member(settings, "NetworkInterfaces", 0, "SubnetId")
+    own = member(settings, "SubnetId")
+    wanted = member(settings, "NetworkInterfaces", 0, "SubnetId") if own is None else own
     for one in corpus.resources:
         if (
             one.type == "AWS::EC2::Subnet"

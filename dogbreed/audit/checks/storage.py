@@ -129,8 +129,8 @@ def versioning(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
 )
 def rotation(resource: Resource, corpus: Corpus) -> Iterator[Wrong | Unsure]:
     """Keys that AWS can rotate: symmetric ones with material of its own."""
-    spec = resource.get("KeySpec") or resource.get("CustomerMasterKeySpec") or "SYMMETRIC_DEFAULT"
-    origin = resource.get("Origin") or "AWS_KMS"
+    old = resource.get("CustomerMasterKeySpec", default="SYMMETRIC_DEFAULT")
+    spec, origin = resource.get("KeySpec", default=old), resource.get("Origin", default="AWS_KMS")
     aws_owned = resource.get("KeyManager") == "AWS"
     if spec == "SYMMETRIC_DEFAULT" and origin == "AWS_KMS" and not aws_owned:
         yield from switched(("EnableKeyRotation",), on=True, default=False)(resource, corpus)

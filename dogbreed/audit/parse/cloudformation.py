@@ -37,7 +37,7 @@ def read_template(template: dict[str, Any], source: Source, path: Path = ()) -> 
     resources, loops = _unrolled(template.get("Resources"))
     resolver = Resolver({**template, "Resources": resources})
     for id, resource in list(resolver.resources.items()):
-        if resource.get("Type") in sam.OWN_ROLE:
+        if str(resource.get("Type")) in sam.OWN_ROLE:
             resolver.resources.setdefault(f"{id}Role", {"Type": "AWS::IAM::Role"})
     found: list[Resource] = []
     for id, resource in resources.items():

@@ -69,6 +69,8 @@ def read_text(text: str, shown: str, kind: str) -> Corpus:
             corpus.errors.append(error)
         except RecursionError:
             corpus.errors.append(BrokenInput(Location(shown), "is nested too deep"))
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one file must not hide the others
+            corpus.errors.append(BrokenInput(Location(shown), f"could not be read: {error!r}"))
     # Calls and answers in one file belong together: a bucket is set up with several.
     if resources:
         corpus.add(assemble(resources))

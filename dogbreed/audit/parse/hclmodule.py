@@ -15,6 +15,10 @@ from dogbreed.audit.parse.placed import Arr, Obj
 
 # Instances of one block, and of a dynamic block.
 MOST_INSTANCES = 200
+# Attributes that a resource is named with.
+_NAMED = ("name", "path", "bucket", "function_name", "name_prefix", "bucket_prefix", "url", "family", "alias")
+# The account of the images that AWS builds for SageMaker.
+_AWS_IMAGES = "763104351884"
 _FACTS = {
     "aws_caller_identity": {"account_id": OWN_ACCOUNT, "id": OWN_ACCOUNT},
     "aws_region": {"name": OWN_REGION, "id": OWN_REGION, "region": OWN_REGION},
@@ -302,13 +306,15 @@ class Reference:
         type, label = self._block.labels
         if self._block.kind == "data":
             return self._data(type, name)
+        return self._resource(type, label, name)
+
+    def _resource(self, type: str, label: str, name: str) -> Any:
         cfn = tfnames.type_of(type)
         if not cfn:
             return self._own(name, HOLE)
         key = self._key if self._block.expression("for_each") is not None else None
         address = f"{self._module.prefix}{type}.{label}" + ("" if key is None else f'["{key}"]')
-        wanted = {"name", "path", "bucket", "function_name", "name_prefix", "bucket_prefix", "url", "family", "alias"}
-        naming = Obj((one, self._own(one, None)) for one in wanted if self._block.expression(one) is not None)
+        naming = Obj((one, self._own(one, None)) for one in _NAMED if self._block.expression(one) is not None)
         properties = tfnames.to_properties(type, naming)
         tfnames.label(cfn, address, properties, naming)
         found = tfnames.attribute(cfn, address, properties, name)
@@ -331,10 +337,16 @@ class Reference:
                 if self._key in (None, key):
                     return tfdocument.document(self._module.body(self._block.body, scope))
         if type == "aws_iam_policy" and name in ("arn", "id"):
-            return self._own("arn", None) or _managed(self._own("name", HOLE))
+            arn = self._own("arn", None)
+            return _managed(self._own("name", HOLE)) if arn is None else arn
+        if type == "aws_sagemaker_prebuilt_ecr_image" and name in ("registry_path", "registry_id"):
+            path = f"{_AWS_IMAGES}.dkr.ecr.{OWN_REGION}.amazonaws.com/{self._own('repository_name', HOLE)}:{HOLE}"
+            return path if name == "registry_path" else _AWS_IMAGES
         if name in _FACTS.get(type, {}):
             return _FACTS[type][name]
-        return self._own(name, HOLE)
+        # Something that is there already, looked up by its name.
+        named = any(isinstance(self._own(one, None), str) for one in _NAMED)
+        return self._resource(type, self._block.labels[1], name) if named else self._own(name, HOLE)
 
 
 def _managed(name: Any) -> str:

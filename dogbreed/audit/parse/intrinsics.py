@@ -147,10 +147,10 @@ class Resolver:
 
     def _get_att(self, argument: Any, _path: Path) -> Any:
         parts = argument.split(".", 1) if isinstance(argument, str) else argument
-        if not isinstance(parts, list) or len(parts) != 2 or parts[0] not in self.resources:
+        if not isinstance(parts, list) or len(parts) != 2:
             return HOLE
         id, wanted = parts
-        if not isinstance(wanted, str):
+        if not isinstance(id, str) or id not in self.resources or not isinstance(wanted, str):
             return HOLE
         return names.attribute(str(self.resources[id].get("Type", "")), id, self.properties(id), wanted)
 

@@ -100,4 +100,7 @@ def _of_block(module: hclmodule.Module, block: hclmodule.Block, corpus: Corpus) 
             found.append(tfnames.to_resource(tf_type, address, attributes, Fixed(place), place))
     except RecursionError:
         corpus.errors.append(BrokenInput(Location(block.file, block.line, block.column), "refers to itself"))
+    except Exception as error:  # noqa: BLE001 - a fault of ours in one block must not hide the others
+        place = Location(block.file, block.line, block.column)
+        corpus.errors.append(BrokenInput(place, f"could not be read: {error!r}"))
     return found

@@ -37,7 +37,8 @@ def document(body: dict[str, Any]) -> Any:
             else:
                 _extend(statements, one, override=True)
     result = Obj()
-    result.put("Version", body.get("version") or "2012-10-17", _place(body, "version"))
+    version = body.get("version")
+    result.put("Version", version if _given(version) else "2012-10-17", _place(body, "version"))
     if isinstance(policy_id := body.get("policy_id"), str):
         result.put("Id", policy_id, _place(body, "policy_id"))
     result.put("Statement", statements, statements.places[0] if statements.places else None)
@@ -47,17 +48,17 @@ def document(body: dict[str, Any]) -> Any:
 def _statement(block: dict[str, Any]) -> Obj:
     """One statement block; `effect` is Allow unless it says something else."""
     made = Obj()
-    if block.get("sid"):
+    if _given(block.get("sid")):
         made.put("Sid", block["sid"], _place(block, "sid"))
-    effect = block.get("effect") or "Allow"
+    effect = block["effect"] if _given(block.get("effect")) else "Allow"
     made.put("Effect", effect, _place(block, "effect"))
     for name, element in _LISTS.items():
         if (value := block.get(name)) not in (None, []):
             made.put(element, _variables(value), _place(block, name))
     for name, element in (("principals", "Principal"), ("not_principals", "NotPrincipal")):
-        if block.get(name):
+        if _given(block.get(name)):
             made.put(element, _principals(block[name]), _place(block, name))
-    if block.get("condition"):
+    if _given(block.get("condition")):
         made.put("Condition", _conditions(block["condition"]), _place(block, "condition"))
     return made
 
@@ -141,6 +142,11 @@ def _extend(statements: Arr, other: dict[str, Any], *, override: bool) -> None:
             statements.places[same[0]] = place
         else:
             statements.put(one, place)
+
+
+def _given(value: Any) -> bool:
+    """Whether something stands there, also when it is not known what."""
+    return value is UNKNOWN or bool(value)
 
 
 def _place(body: Any, name: str) -> Place:

@@ -47,7 +47,7 @@ def in_resource(resource: Resource) -> list[Resource]:
     if resource.type == "AWS::SageMaker::Pipeline":
         definition = resource.get("PipelineDefinition", "PipelineDefinitionBody")
     elif resource.type == "AWS::StepFunctions::StateMachine":
-        definition = resource.get("Definition") or resource.get("DefinitionString")
+        definition = resource.get("Definition", default=resource.get("DefinitionString"))
     if isinstance(definition, str):
         try:
             definition = json.loads(definition)
