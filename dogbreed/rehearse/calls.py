@@ -62,6 +62,7 @@ class Call:
     action: str = ""
     resources: tuple[str, ...] = ()
     passes: tuple[str, ...] = ()
+    malformed: bool = False
 
 
 @dataclass

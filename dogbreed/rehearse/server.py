@@ -88,8 +88,7 @@ class App:
         try:
             access.check(call)
             self.cloud.faults.strike(call, platform=platform)
-            if call.model.input_shape is not None:
-                validate.check(call.service, call.protocol, call.model.input_shape, call.params)
+            validate.check(call)
             if answers(result := self.cloud.answer(call)):
                 return wire.write(call, result)
         except AwsError as error:

@@ -10,9 +10,12 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
+
+if TYPE_CHECKING:
+    from dogbreed.rehearse.calls import Call
 
 # What it is called, by service or else by protocol; elsewhere a ValidationException.
 _CODES = {
@@ -42,8 +45,25 @@ _PIECE = re.compile(
 )
 
 
-def check(service: str, protocol: str, shape: Any, params: dict[str, Any]) -> None:
-    """Raise AwsError with the service's own code and words where `params` break the model of the input."""
+_TYPES: dict[str, type] = {"structure": dict, "map": dict, "list": list, "string": str, "boolean": bool}
+_MALFORMED = {
+    "json": ("SerializationException", "The body could not be parsed"),
+    "rest-xml": ("MalformedXML", "The XML you provided was not well-formed or did not validate against our schema"),
+    "query": ("MalformedInput", "The request could not be understood"),
+    "ec2": ("InvalidRequest", "The request could not be understood"),
+}
+
+
+def check(call: Call) -> None:
+    """Raise AwsError with the service's own code and words where a call breaks the model of its input."""
+    if call.malformed:
+        raise AwsError(*_MALFORMED.get(call.protocol, _MALFORMED["json"]), 400)
+    if call.model.input_shape is not None:
+        check_params(call.service, call.protocol, call.model.input_shape, call.params)
+
+
+def check_params(service: str, protocol: str, shape: Any, params: dict[str, Any]) -> None:
+    """The same for parameters by themselves."""
     faults = list(_walk(shape, params, ""))
     if not faults:
         return
@@ -64,6 +84,8 @@ def _quoted(value: Any) -> str:
 
 def _walk(shape: Any, value: Any, path: str) -> Iterator[_Fault]:
     """Each fault as path, value and the constraint that it breaks."""
+    if not isinstance(value, _TYPES.get(shape.type_name, object)) and "jsonvalue" not in shape.serialization:
+        raise AwsError(*_MALFORMED["json"], 400)
     kind, limits = shape.type_name, shape.metadata
     if kind == "structure" and isinstance(value, dict):
         yield from _members(shape, value, path)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore import parsers
-from moto.core.parse import PROTOCOL_PARSERS
+from botocore.exceptions import UnknownServiceError
+from moto.core.parse import PROTOCOL_PARSERS, RequestParserError
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import SerializationContext, get_serializer_class
@@ -57,14 +59,13 @@ def read(cloud: Cloud, request: Request) -> Call | None:
     for service in _SIGNED_AS.get(signed_as, (signed_as,)):
         try:
             model, labels = get_service_router(service).match(request)
-        except (NotFound, NotImplementedError, LookupError, ValueError):
+        except (NotFound, NotImplementedError, UnknownServiceError):
             continue
-        except Exception as error:
-            if type(error).__name__ == "UnknownServiceError":
-                continue
-            raise
         protocol = determine_request_protocol(model.service_model, request.content_type)
-        params = _params(request, model, labels, protocol)
+        try:
+            params, malformed = _params(request, model, labels, protocol), False
+        except (RequestParserError, LookupError, TypeError, ValueError):
+            params, malformed = {}, True
         operation = model.name
         return Call(
             service=service,
@@ -79,6 +80,7 @@ def read(cloud: Cloud, request: Request) -> Call | None:
             action=actions.action(service, operation),
             resources=actions.resources(service, params, region or cloud.region, ACCOUNT),
             passes=tuple(actions.passed_roles(service, operation, params)),
+            malformed=malformed,
         )
     return None
 
@@ -156,6 +158,9 @@ def _params(request: Request, model: Any, labels: dict[str, Any], protocol: str)
         "url_path": request.path,
         "url_params": labels,
     }
+    # Moto's parser takes what is no JSON for an empty object.
+    if protocol in ("json", "rest-json") and told["body"] and not isinstance(json.loads(told["body"]), dict):
+        raise ValueError("the body is no JSON object")
     params: dict[str, Any] = PROTOCOL_PARSERS[protocol](model).parse(told)
     return params
 

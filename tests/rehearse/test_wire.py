@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.state import Server
-from dogbreed.rehearse.validate import check, compile_java
+from dogbreed.rehearse.validate import check_params, compile_java
 
 pytestmark = pytest.mark.usefixtures("account")
 
@@ -91,6 +92,27 @@ def test_each_protocol_refuses_in_its_own_form(
     assert words in message
 
 
+@pytest.mark.parametrize(
+    ("service", "headers", "body", "words"),
+    [
+        ("sagemaker", {"X-Amz-Target": "SageMaker.ListTags"}, b"{", b"SerializationException"),
+        ("sagemaker", {"X-Amz-Target": "SageMaker.ListTags"}, b"[1]", b"SerializationException"),
+        ("sagemaker", {"X-Amz-Target": "SageMaker.ListTags"}, b'{"ResourceArn": {}}', b"SerializationException"),
+        ("s3", {}, b"<Tagging><", b"MalformedXML"),
+    ],
+)
+def test_a_body_that_is_none_is_refused_as_such(
+    cloud: Server, service: str, headers: dict[str, str], body: bytes, words: bytes
+) -> None:
+    scope = f"{cloud.key}/20260101/eu-west-1/{service}/aws4_request"
+    headers |= {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}", "Content-Type": "application/x-amz-json-1.1"}
+    method, path = ("PUT", "/photos?tagging") if service == "s3" else ("POST", "/")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(cloud.url + path, body, headers, method=method))
+    assert caught.value.code == 400
+    assert words in caught.value.read()
+
+
 def test_every_pattern_of_the_models_can_be_said_in_python() -> None:
     patterns = {
         shape["pattern"]
@@ -130,7 +152,7 @@ def test_a_tag_is_taken_exactly_where_the_model_says_so(key: str) -> None:
 
     fits = 1 <= len(key) <= 128 and all(unicodedata.category(sign)[0] in "LZN" or sign in "_.:/=+-@" for sign in key)
     try:
-        check("sagemaker", "json", TAGS, {"ResourceArn": ARN, "Tags": [{"Key": key, "Value": ""}]})
+        check_params("sagemaker", "json", TAGS, {"ResourceArn": ARN, "Tags": [{"Key": key, "Value": ""}]})
     except AwsError as error:
         assert not fits, error.message
         assert "'tags.1.member.key'" in error.message
