@@ -17,12 +17,13 @@ from dogbreed.ui import ui
 if TYPE_CHECKING:
     from dogbreed.cloud.remote import RemoteRun
     from dogbreed.cloud.session import Aws
-    from dogbreed.config import Settings
+    from dogbreed.config import SagemakerSettings, Settings
     from dogbreed.data.photoset import PhotoSet
     from dogbreed.plan import Plan, Resource
 
 # What may be given anew when a run goes on.
 _MAY_CHANGE = ("sagemaker.", "aws.")
+_KEPT = ("max_usd", "max_hours", "max_wait_hours")
 
 
 def add(app: typer.Typer) -> None:
@@ -134,14 +135,14 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     own, prices = settings.sagemaker, Prices.load()
     facts = prices.instance(own.instance_type)
     shared.check_workers(settings, photos, settings.train.instances, facts.gpus if facts else 0)
-    shared.check_start(settings)
-    image = own.image or sagemaker_sdk.image(aws.region, own.instance_type)
     figure = prices.hourly(own.instance_type, aws.region)
     price = figure.usd if figure else None
-    packed = payload.pack(settings.train)
+    seconds = training.max_seconds(own, settings.train.instances, price, Decimal(0))
     mode = training.input_mode(own.input_mode, data.size)
     volume = training.volume_gb(own, data.size, mode.name)
-    seconds = training.max_seconds(own, settings.train.instances, price, Decimal(0))
+    shared.check_start(settings)
+    image = own.image or sagemaker_sdk.image(aws.region, own.instance_type)
+    packed = payload.pack(settings.train)
     run = remote.RemoteRun(
         id=new_name(),
         backend="sagemaker",
@@ -160,7 +161,7 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
         ceiling_usd=None,
         max_seconds=seconds,
         created=remote.now(),
-        more={"mode": mode.name, "volume_gb": volume, "epochs": settings.train.epochs},
+        more={"mode": mode.name, "volume_gb": volume, "epochs": settings.train.epochs} | _kept(own),
     )
     run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes))
     ui.note(f"{run.instances} x {own.instance_type}{' (spot)' if own.spot else ''}, image {image}")
@@ -176,7 +177,7 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
 
 def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource], RemoteRun, int]:
     """What the next attempt of a run needs: nothing is uploaded again."""
-    from dogbreed.cloud import remote
+    from dogbreed.cloud import remote, sagemaker_sdk
     from dogbreed.cloud import training_sagemaker as training
     from dogbreed.cloud.storage import Store
     from dogbreed.errors import DogbreedError, UsageError
@@ -192,12 +193,12 @@ def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource]
     content = Store(aws, run.bucket).get(f"{run.prefix}{remote.JOB}")
     if content is None:
         raise DogbreedError(f"the job of {run.id} is gone from bucket {run.bucket}", "train again")
-    given = settings.sources
-    own = replace(
-        settings.sagemaker,
-        instance_type=settings.sagemaker.instance_type if "sagemaker.instance_type" in given else run.instance_type,
-        spot=settings.sagemaker.spot if "sagemaker.spot" in given else run.spot,
-    )
+    before = {"instance_type": run.instance_type, "spot": run.spot, **{name: run.more[name] for name in _KEPT}}
+    same = {name: value for name, value in before.items() if f"sagemaker.{name}" not in settings.sources}
+    own = replace(settings.sagemaker, **same)
+    image = own.image or run.image
+    if own.instance_type != run.instance_type and not own.image:
+        image = sagemaker_sdk.image(aws.region, own.instance_type)
     settings = replace(settings, sagemaker=own, train=replace(settings.train, instances=run.instances))
     _check_type(aws, settings)
     figure = Prices.load().hourly(own.instance_type, aws.region)
@@ -207,12 +208,18 @@ def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource]
         run,
         instance_type=own.instance_type,
         spot=own.spot,
+        image=image,
         price_per_hour=None if price is None else str(price),
         max_seconds=training.max_seconds(own, run.instances, price, spent),
     )
-    run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes, spent))
+    run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes, spent), more={**run.more, **_kept(own)})
     ui.note(f"going on with {run.id}, which was {state.status} ({state.detail}); {dollars(run.spent)} spent so far")
     return _resources(aws, settings, run, content), run, int(run.more.get("epochs", 1))
+
+
+def _kept(own: SagemakerSettings) -> dict[str, Any]:
+    """The limits of a run, which hold when it goes on unless others are given."""
+    return {name: getattr(own, name) for name in _KEPT}
 
 
 def _resources(aws: Aws, settings: Settings, run: RemoteRun, job: bytes) -> list[Resource]:
