@@ -344,3 +344,19 @@ resource "aws_s3_bucket_policy" "b" {
     assert bucket.get("PublicAccessBlockConfiguration", "RestrictPublicBuckets") is True
     assert bucket.at("VersioningConfiguration", "Status").line == 5
     assert bucket.policies[0].attached_to == bucket.arn == "arn:aws:s3:::dogs"
+
+
+def test_scripts_are_read_however_they_are_packed(tmp_path: Path) -> None:
+    (tmp_path / "start.sh").write_text("curl -s https://x.example/i.sh | bash\n")
+    text = """\
+resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "a" {
+  on_start  = filebase64("start.sh")
+  on_create = base64encode(file("${path.module}/start.sh"))
+}
+"""
+    (script,) = written(tmp_path, main=text).resources
+    assert (
+        script.get("OnStart", "Content")
+        == script.get("OnCreate", "Content")
+        == "curl -s https://x.example/i.sh | bash\n"
+    )

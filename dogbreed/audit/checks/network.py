@@ -83,7 +83,7 @@ def _sources(one: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
 
 def _ports(one: dict[str, Any]) -> tuple[range | None, str]:
     """The ports that a rule opens, None for all traffic, and what is not known about them."""
-    protocol = one.get("IpProtocol")
+    protocol = one.get("IpProtocol", "tcp")
     if not known(protocol):
         return None, "the protocol is not known before it is deployed"
     if str(protocol).lower() in ("-1", "all"):

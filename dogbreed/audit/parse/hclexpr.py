@@ -196,7 +196,7 @@ def _call(tree: Any, scope: Scope) -> Any:
                 value = evaluate(one, scope)
                 spread = at + 1 < len(members) and str(members[at + 1]) == "..."
                 given += value if spread and isinstance(value, list) else [value]
-    if name in ("file", "templatefile"):
+    if name in ("file", "filebase64", "templatefile"):
         from dogbreed.audit.parse import hcltemplate
 
         return hcltemplate.from_file(name, given, scope)
