@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from dogbreed.rehearse.imds import Imds, Table
 from dogbreed.rehearse.sandbox import Host, Network, Spec
 
 _CONSOLE_BYTES = 65_536  # what GetConsoleOutput shows at most
+_AT_ONCE = 16
 _METADATA = "169.254.169.254"
 # A busy computer answers late, and one second is all that SDKs give the metadata service.
 _PATIENCE = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}
@@ -175,12 +177,15 @@ class Machines:
 
     def close(self) -> None:
         """End and remove all machines and networks."""
-        machines = list(self._machines.values())
-        for machine in machines:
+
+        def end(machine: Machine) -> None:
             machine.ending = machine.host
             if machine.host:
                 machine.host.end()
             machine.imds.close()
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(end, list(self._machines.values())))
         with self._lock:
             for network in self._networks.values():
                 if network:
