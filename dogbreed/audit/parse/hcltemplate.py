@@ -99,7 +99,7 @@ def parse_and_evaluate(expression: str, scope: Scope) -> Any:
 
 
 def from_file(name: str, given: list[Any], scope: Scope) -> Any:
-    """`file`, `filebase64` (its text) and `templatefile`: a file of the module, for the latter rendered with names of its own."""
+    """`file`, `filebase64` (its text) and `templatefile`, which is rendered with names of its own."""
     text = hclfunctions.call("file", given[:1], scope.folder())
     if not isinstance(text, str) or text == HOLE:
         return HOLE
