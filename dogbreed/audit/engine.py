@@ -106,3 +106,7 @@ def _unreadable(policies: list[Policy]) -> Iterator[Undecided]:
             if statement.effect == HOLE or (statement.malformed and not statement.effect):
                 reason = "; ".join(statement.malformed) or "the statement is not known before it is deployed"
                 yield Undecided("policy", policy.name, statement.at(), reason)
+            elif statement.allows and any(HOLE in one for one in statement.actions or statement.not_actions or ()):
+                element = "Action" if statement.actions is not None else "NotAction"
+                reason = "an action that it allows is not known before it is deployed"
+                yield Undecided("policy", policy.name, statement.at(element), reason)

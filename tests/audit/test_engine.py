@@ -153,11 +153,10 @@ def test_a_rule_that_fails_is_undecided_and_hides_no_other() -> None:
 
 
 def test_statements_that_are_not_known_are_undecided() -> None:
-    made = make_policy(
-        {"Statement": [UNKNOWN, 5, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}, None, "p", NOWHERE
-    )
-    report = engine.audit(Corpus(policies=[made]))
-    assert len([one for one in report.undecided if one.rule == "policy"]) == 2
+    known = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    statements = [UNKNOWN, 5, known, {**known, "Action": ["s3:GetObject", f"s3:{HOLE}"]}, {**known, "Resource": HOLE}]
+    report = engine.audit(Corpus(policies=[make_policy({"Statement": statements}, None, "p", NOWHERE)]))
+    assert len([one for one in report.undecided if one.rule == "policy"]) == 3
 
 
 def test_rules_say_what_they_are() -> None:

@@ -12,8 +12,8 @@ from cases import ACCOUNT, allow, deny, document
 from dogbreed.audit import facts, tables
 from dogbreed.audit.document import make_policy
 from dogbreed.audit.escalation import rules
-from dogbreed.audit.finding import Finding, Location
-from dogbreed.audit.model import NOWHERE, Corpus, Kind, Policy, Principal
+from dogbreed.audit.finding import Finding, Location, Undecided
+from dogbreed.audit.model import HOLE, NOWHERE, Corpus, Kind, Policy, Principal
 
 CATEGORIES = ("privilege-escalation", "admin")
 
@@ -110,7 +110,15 @@ def role(name: str, *statements: dict[str, Any], trusts: Any = None, kind: str =
     return Principal(arn, kind, name, Location("x"), policies=own, trust=trust, complete=True, **more)
 
 
-def judged(*principals: Principal, complete: bool = True) -> dict[str, list[Finding]]:
+def test_a_policy_whose_text_is_not_known_is_undecided() -> None:
+    dev = role("dev", allow("s3:GetObject"), unresolved=(f"arn:aws:iam::{ACCOUNT}:policy/team", f"arn:{HOLE}"))
+    (first, second) = judged(dev)["dev"]
+    assert isinstance(first, Undecided) and isinstance(second, Undecided)
+    assert "policy/team" in first.reason and "(unknown)" in second.reason
+    assert judged(role("dev", unresolved=("arn:aws:iam::aws:policy/ReadOnlyAccess",)))["dev"] == []
+
+
+def judged(*principals: Principal, complete: bool = True) -> dict[str, list[Any]]:
     corpus = Corpus(principals=list(principals), complete=complete, account=ACCOUNT)
     return {one.name: list(rules.escalation_of_principal(one, corpus)) for one in principals}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dogbreed.audit import facts, pattern, tables
 from dogbreed.audit.answer import NO, YES
+from dogbreed.audit.attached import place_of, unknown_policies
 from dogbreed.audit.decide import cited
 from dogbreed.audit.document import make_policy
 from dogbreed.audit.escalation.actor import SELF, Actor
@@ -74,13 +75,17 @@ def reach_of(corpus: Corpus) -> Reach:
 
 
 @check(ADMIN, *_PATHS, over=Principal)
-def escalation_of_principal(principal: Principal, corpus: Corpus) -> Iterator[Finding]:
+def escalation_of_principal(principal: Principal, corpus: Corpus) -> Iterator[Finding | Undecided]:
     """What a principal of the corpus can become."""
     if "/aws-service-role/" in principal.arn:
         return
     reach = reach_of(corpus)
     if principal.kind == "group" and any(principal.name in one.groups for one in corpus.principals):
         return
+    for arn in unknown_policies(principal):
+        what = arn.replace(HOLE, "(unknown)")
+        reason = f"what the attached policy {what} allows is not known here"
+        yield Undecided(ADMIN.id, principal.arn or principal.name, place_of(principal, arn), reason)
     yield from _judge(Actor.of(principal), reach)
 
 
@@ -154,6 +159,9 @@ def _is_open(way: Way, world: World, edge: Edge) -> bool:
 
 
 def _known_severity(own: Power, gained: Power, way: Way) -> Severity:
+    if way.path.reach == "used":
+        # The service works with the role, and does not run what the caller brings.
+        return Severity.LOW if gained > own else Severity.INFO
     if gained > own:
         return (Severity.INFO, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[gained]
     return Severity.INFO if width(way.target) == 0 or gained is Power.NARROW else Severity.LOW
