@@ -115,6 +115,7 @@ def unaccounted(arns: Sequence[str] | None, rows: Sequence[Row]) -> list[str]:
     of what has ended AWS keeps a record.
     """
     ids = {_last(row.found.id) for row in rows}
+    ids |= {part for row in rows for part in row.found.content.get("parts", ())}
     past = (":training-job/", ":instance/")
     return [arn for arn in arns or () if _last(arn) not in ids and not any(kind in arn for kind in past)]
 

@@ -148,6 +148,7 @@ class Machine(Resource):
         for seen in (one for group in answer["Reservations"] for one in group["Instances"]):
             if seen["State"]["Name"] in _ALIVE:
                 content = {"type": seen["InstanceType"], "machines": 1, "run": self.run, "spot": self._spot}
+                content["parts"] = tuple(_parts(seen))
                 why = seen.get("StateReason", {}).get("Message", "")
                 state = seen["State"]["Name"]
                 return Found(
@@ -177,6 +178,12 @@ class Machine(Resource):
     @property
     def _ec2(self) -> Any:
         return self._aws.client("ec2")
+
+
+def _parts(seen: Mapping[str, Any]) -> Iterator[str]:
+    """The volumes and network interfaces that go with a machine."""
+    yield from (one["Ebs"]["VolumeId"] for one in seen.get("BlockDeviceMappings", ()) if "Ebs" in one)
+    yield from (one["NetworkInterfaceId"] for one in seen.get("NetworkInterfaces", ()))
 
 
 def everything(aws: Aws) -> list[Resource]:

@@ -46,7 +46,9 @@ def machine(aws: Aws) -> str:
         MinCount=1,
         MaxCount=1,
         SecurityGroupIds=[SecurityGroup(aws, look(aws).vpc).id()],
-        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+        TagSpecifications=[
+            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")
+        ],
     )
     return str(answer["Instances"][0]["InstanceId"])
 
