@@ -143,8 +143,8 @@ def run(
     server = found or state.start()[0]
     try:
         code = subprocess.run(command, env=os.environ | server.environment, check=False).returncode
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no command {command[0]}", "give it after --") from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise UsageError(f"{command[0]} cannot be run: {error.strerror}", "give a command after --") from error
     finally:
         if found is None:
             state.end(server)

@@ -28,7 +28,6 @@ def answer(cloud: Cloud, request: Request) -> Response:
     if not may_control(cloud, request):
         return _json({"error": "only the person who started the stand-in may ask it"}, 403)
     name = request.path.removeprefix(PREFIX)
-    told = json.loads(request.get_data() or b"{}")
     known = {
         "calls": lambda told: cloud.calls.to_json(),
         "faults": lambda told: cloud.faults.to_json(),
@@ -42,7 +41,7 @@ def answer(cloud: Cloud, request: Request) -> Response:
     if name not in known:
         return _json({"error": f"the stand-in has no {name}"}, 404)
     try:
-        return _json(known[name](told))
+        return _json(known[name](json.loads(request.get_data() or b"{}")))
     except (ValueError, TypeError, LookupError) as error:
         return _json({"error": str(error)}, 400)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import boto3
@@ -16,10 +17,15 @@ from dogbreed.rehearse.state import Server
 ONCE: Any = Config(retries={"total_max_attempts": 1})
 
 
+@functools.cache
+def client(service: str) -> Any:
+    return boto3.client(service, config=ONCE)
+
+
 def code(service: str, operation: str, **params: Any) -> tuple[str, int]:
     """How one attempt ends."""
     try:
-        getattr(boto3.client(service, config=ONCE), operation)(**params)
+        getattr(client(service), operation)(**params)
     except ClientError as error:
         return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
     return "", 200
