@@ -29,15 +29,16 @@ _PARAMETERS = (
     "api_params",
 )
 _RESPONSE = ("response", "answer", "output", "result", "responseElements")
-_ENDINGS = ("Arn", "ARN", "Id", "Name")
 _DEEPEST = 8
-# Keys whose values alone tell what they are of.
+# Keys whose values tell what an object is of that has, beside them, some others at most.
+_URL = "FunctionUrl FunctionArn FunctionName TargetFunctionArn Qualifier Cors InvokeMode CreationTime LastModifiedTime"
+_DOMAIN = "AppNetworkAccessType KmsKeyId HomeEfsFileSystemKmsKeyId VpcId SubnetIds Status DefaultUserSettings"
+_VERSIONING = "AWS::S3::Versioning"
 _TELLING = (
-    ("AuthType", ("NONE", "AWS_IAM"), "AWS::Lambda::Url"),
-    ("AuthMode", ("IAM", "SSO"), "AWS::SageMaker::Domain"),
+    ("AuthType", ("NONE", "AWS_IAM"), "AWS::Lambda::Url", _URL),
+    ("AuthMode", ("IAM", "SSO"), "AWS::SageMaker::Domain", _DOMAIN),
+    ("Status", ("Enabled", "Suspended"), "AWS::S3::Versioning", "MFADelete"),
 )
-# All that get-bucket-versioning answers.
-_VERSIONING = {"Status", "MFADelete", "ResponseMetadata"}
 
 
 def read(value: Any, source: Source, path: Path = ()) -> list[Resource]:
@@ -57,7 +58,8 @@ def _read(value: Any, source: Source, path: Path, summary: bool) -> Iterator[Res
     if (call := _call(value)) is not None:
         yield from _called(*call, source, path)
         return
-    if (type := _type(value)) is not None:
+    # All that get-bucket-versioning answers is what many other answers have inside.
+    if (type := _type(value)) is not None and not (type == _VERSIONING and any(isinstance(step, str) for step in path)):
         if not summary:
             yield from _resources(type, value, source, path)
         return
@@ -140,10 +142,8 @@ def _called(
 def _type(value: dict[str, Any]) -> str | None:
     """The type of resource that an object's keys tell."""
     keys = {key[:1].upper() + key[1:] for key in value if isinstance(key, str)}
-    if keys and keys <= _VERSIONING and value.get("Status") in ("Enabled", "Suspended"):
-        return "AWS::S3::Versioning"
-    for key, values, type in _TELLING:
-        if value.get(key) in values:
+    for key, values, type, others in _TELLING:
+        if value.get(key) in values and keys <= {key, *others.split(), "ResponseMetadata"}:
             return type
     for shape in SHAPES:
         if shape.keys <= keys and (not shape.any_of or shape.any_of & keys) and not shape.without & keys:
