@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -108,11 +108,11 @@ class RemoteRun:
         return sum((Decimal(attempt.usd) for attempt in self.attempts if attempt.usd), Decimal(0))
 
     def cost(self, seconds: float) -> Decimal | None:
-        """US dollars for `seconds` of all machines."""
+        """US dollars for `seconds` of all machines, rounded up, so that a budget is kept."""
         if self.price_per_hour is None:
             return None
         amount = Decimal(self.price_per_hour) * self.instances * Decimal(str(seconds)) / 3600
-        return amount.quantize(_CENT, ROUND_HALF_UP)
+        return amount.quantize(_CENT, ROUND_UP)
 
     def with_attempt(self, attempt: Attempt) -> RemoteRun:
         """The run with one attempt more, or with another state of one that it has."""
