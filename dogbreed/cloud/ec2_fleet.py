@@ -202,9 +202,7 @@ def _run(aws: Aws, order: Order, place: Place) -> list[str]:
                 "DeleteOnTermination": True,
             }
         ],
-        "TagSpecifications": [
-            {"ResourceType": kind, "Tags": pairs(order.tags)} for kind in ("instance", "volume", "network-interface")
-        ],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": pairs(order.tags)} for kind in ("instance", "volume")],
     }
     if place.spot:
         once = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}

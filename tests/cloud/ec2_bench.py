@@ -96,7 +96,7 @@ while step < STEPS:
     part = meeting / f".{rank}"
     part.write_text("stop" if (work / "host" / "stop").exists() else "")
     part.replace(meeting / f"{rank}-{step}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 6
     while len(here := list(meeting.glob(f"*-{step}"))) < nodes:
         if time.monotonic() > deadline or (meeting / "crash").exists():
             print("RuntimeError: Connection closed by peer", file=sys.stderr)

@@ -56,6 +56,20 @@ def test_a_replacement_goes_on_from_the_last_step(bench: Bench, taken: int) -> N
     assert bench.steps(0) == bench.steps(1) == list(range(STEPS))
 
 
+def test_a_machine_that_is_gone_without_a_word_is_replaced(bench: Bench) -> None:
+    machines = bench.start([0, 1])
+    follow(bench)
+    bench.until(bench.checkpoint.exists)
+    machines[1].kill()
+    (replacement,) = bench.start([1], attempt=2)
+    machines[0].wait()
+    replacement.wait()
+    assert bench.told(0, 2)["state"] == bench.told(1, 2)["state"] == "done"
+    assert (bench.run / "output" / "model.safetensors").read_text() == str(STEPS)
+    # From the last checkpoint on, steps are done again: nobody could write another.
+    assert sorted(set(bench.steps())) == list(range(STEPS))
+
+
 def test_without_a_follower_all_end_after_an_interruption_and_a_later_attempt_goes_on(bench: Bench) -> None:
     machines = bench.start([0, 1])
     bench.until(lambda: len(bench.steps()) >= 3)
