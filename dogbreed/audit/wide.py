@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dogbreed.audit import pattern
+from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES
 from dogbreed.audit.ask import can
 from dogbreed.audit.attached import policies_of, unknown_policies
@@ -14,6 +14,7 @@ from dogbreed.audit.escalation.rules import reach_of
 from dogbreed.audit.escalation.ways import width
 from dogbreed.audit.finding import Category, Confidence, Finding, Location, Rule, Severity, check
 from dogbreed.audit.model import Corpus, Kind, Policy, Principal, Resource, Statement
+from dogbreed.audit.tables import PASS_ROLE
 
 
 def _rule(name: str, category: Category, severity: Severity, title: str, why: str, fix: str, *references: str) -> Rule:
@@ -95,15 +96,16 @@ _PRESIGN = ("sagemaker:createpresignednotebookinstanceurl", "sagemaker:createpre
 
 
 @check(PASS_STAR, DEFAULT_BUCKET, KMS_STAR, INVOKE_STAR, over=Policy)
-def wide_grants(policy: Policy, _: Corpus) -> Iterator[Finding]:
+def wide_grants(policy: Policy, corpus: Corpus) -> Iterator[Finding]:
     """Single statements of an identity policy."""
     if policy.kind not in (Kind.IDENTITY, Kind.PERMISSION_SET) or _is_admin_policy(policy):
         return
+    left = _left_of_passing(policy, corpus)
     for one in policy.statements:
         if not one.allows or one.resources is None:
             continue
-        if _names(one, "iam:passrole"):
-            yield from _passing(one)
+        if one.index in left:
+            yield from _passing(one, left[one.index])
         if _names(one, "kms:decrypt") and any(_is_wide(text) for text in one.resources) and not _has(one, _KMS_LIMITS):
             yield _finding(KMS_STAR, one, policy.name, "it can decrypt with every key", actions=("kms:Decrypt",))
         if _names(one, "sagemaker:invokeendpoint") and any(_is_wide(text) for text in one.resources):
@@ -115,8 +117,9 @@ def wide_grants(policy: Policy, _: Corpus) -> Iterator[Finding]:
             yield _finding(DEFAULT_BUCKET, one, policy.name, text, confidence=Confidence.MEDIUM)
 
 
-def _passing(one: Statement) -> Iterator[Finding]:
-    everywhere = any(width(text) == 2 for text in one.resources or ())
+def _passing(one: Statement, left: set[str]) -> Iterator[Finding]:
+    """A statement that lets somebody pass the roles `left`."""
+    everywhere = any(width(glob) == 2 for glob in left)
     to_any = not _has(one, ("iam:passedtoservice",))
     if everywhere and to_any:
         severity, text = Severity.HIGH, "it passes every role to every service"
@@ -127,6 +130,23 @@ def _passing(one: Statement) -> Iterator[Finding]:
     else:
         return
     yield _finding(PASS_STAR, one, one.policy.name, text, severity, actions=("iam:PassRole",))
+
+
+def _left_of_passing(policy: Policy, corpus: Corpus) -> dict[int, set[str]]:
+    """{index of a statement: the roles that it lets somebody pass}, after all that limits those who have the policy."""
+    if "holders" not in corpus.computed:
+        holders: dict[int, list[Principal]] = {}
+        for principal in corpus.principals:
+            for own in principal.policies:
+                holders.setdefault(id(own), []).append(principal)
+        corpus.computed["holders"] = holders
+    have: list[Principal] = corpus.computed["holders"].get(id(policy), [])
+    left: dict[int, set[str]] = {}
+    for actor in [Actor.of(principal) for principal in have] or [Actor.alone(policy)]:
+        for grant in actor.rights.on(PASS_ROLE, tables.need("iam:PassRole").arns, actor.facts()):
+            if grant.statement.policy is policy:
+                left.setdefault(grant.statement.index, set()).add(grant.resource)
+    return left
 
 
 @check(EXEC_ADMIN, EXEC_SAGEMAKER, EXEC_S3, EXEC_PASS, EXEC_PRESIGN, over=Principal)

@@ -101,6 +101,16 @@ def test_passing_roles() -> None:
     assert of_policy(allow("iam:PassRole", one, Condition=TO_SAGEMAKER)) == set()
 
 
+def test_passing_roles_counts_as_far_as_it_is_left() -> None:
+    assert of_policy(allow("iam:PassRole"), deny("iam:*")) == set()
+    assert of_policy(allow("iam:PassRole", "arn:aws:s3:::a")) == set()
+    only = {"Effect": "Deny", "Action": "iam:PassRole", "NotResource": f"arn:aws:iam::{ACCOUNT}:role/x"}
+    assert of_policy(allow("iam:PassRole"), only) == {("IAM-PASSROLE-STAR", "low")}
+    one = role("config", allow("iam:PassRole"))
+    one.boundary = make_policy(document(allow("s3:*")), Kind.BOUNDARY, "edge", NOWHERE)
+    assert list(wide.wide_grants(one.policies[0], Corpus(principals=[one]))) == []
+
+
 def test_buckets_with_a_name_that_others_can_guess() -> None:
     own = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
     for bucket in (
