@@ -93,13 +93,13 @@ def test_state(looked: Seen, status: str, detail: str) -> None:
 
 
 def test_cost_is_that_of_every_machine_that_was_started_while_it_ran() -> None:
-    launches = {1: BOTH, 2: launch({"i-2": 1}, age=300)}
+    launches = {1: launch({"i-0": 0, "i-1": 1}), 2: launch({"i-2": 1}, age=300)}
     nodes = {1: {0: said("waits", "i-0"), 1: said("interrupted", "i-1", ended=True, ago=240)}}
-    machines = {"i-0": ALIVE["i-0"], "i-1": GONE["i-1"], "i-2": machine("i-2", age=300)}
+    machines = {"i-0": machine("i-0"), "i-1": machine("i-1", "terminated"), "i-2": machine("i-2", age=300)}
     told = state(RUN, seen(nodes, machines, launches))
     assert told.usd is not None
     assert float(told.usd) == pytest.approx((600 + 360 + 300) / 3600, abs=0.01)
-    unknown = state(RUN, seen(nodes, machines, {1: BOTH, 2: launch({"i-2": 1}, price=None)}))
+    unknown = state(RUN, seen(nodes, machines, {**launches, 2: launch({"i-2": 1}, price=None)}))
     assert unknown.usd is None
 
 
