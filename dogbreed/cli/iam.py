@@ -11,7 +11,7 @@ from dogbreed.ui import ui
 
 if TYPE_CHECKING:
     from dogbreed.cloud.policies import Scope
-    from dogbreed.config import AwsSettings
+    from dogbreed.config import Settings
 
 _ACCOUNT, _REGION = "<ACCOUNT>", "<REGION>"
 
@@ -63,7 +63,7 @@ def policy(
     if purpose not in makers:
         raise UsageError(f"there is no policy for {purpose}", f"one of: {', '.join(makers)}")
     settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
-    scope = _scope(settings.aws, account)
+    scope = _scope(settings, account)
     ui.answer(makers[purpose](scope))
     if not json:
         for said in people.notes(purpose, scope):
@@ -72,7 +72,7 @@ def policy(
             ui.note(f"put your own for {_ACCOUNT} and {_REGION}, or give --account and --region")
 
 
-def _scope(settings: AwsSettings, account: str | None) -> Scope:
+def _scope(settings: Settings, account: str | None) -> Scope:
     """Of the account that is told, else of the credentials, else placeholders."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -80,24 +80,27 @@ def _scope(settings: AwsSettings, account: str | None) -> Scope:
     from dogbreed.cloud.session import Aws, listed
     from dogbreed.errors import UsageError
 
-    aws = Aws(settings)
+    own, image, role = settings.aws, settings.sagemaker.image, settings.sagemaker.role
+    aws = Aws(own)
     if account is None:
         try:
-            return Scope.of(aws)
+            return Scope.of(aws, image=image, role=role)
         except (BotoCoreError, ClientError, UsageError):
             account = _ACCOUNT
     elif not (account.isascii() and account.isdigit() and len(account) == 12):
         raise UsageError(f"{account} is no account number", "it has twelve digits")
     region = aws.configured_region or _REGION
-    key = settings.kms_key
+    key = own.kms_key
     return Scope(
         account=account,
         region=region,
-        project=settings.project,
-        bucket=settings.bucket or f"{settings.project}-{account}-{region}",
+        project=own.project,
+        bucket=own.bucket or f"{own.project}-{account}-{region}",
         partition=aws.partition_of(region),
         kms_key=key if not key or key.startswith("arn:") else f"arn:aws:kms:{region}:{account}:key/<KEY>",
-        subnets=tuple(listed(settings.subnets)),
-        security_groups=tuple(listed(settings.security_groups)),
-        boundary=settings.permissions_boundary,
+        subnets=tuple(listed(own.subnets)),
+        security_groups=tuple(listed(own.security_groups)),
+        boundary=own.permissions_boundary,
+        image=image,
+        role=role,
     )

@@ -38,11 +38,8 @@ _MAKES_BUCKET = (
 )
 _OBJECTS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 _LOOKS_AT_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies")
-_MAKES_ROLES = (
-    *("iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"),
-    *("iam:PutRolePermissionsBoundary",),
-)
-_TAGS_ROLES = ("iam:TagRole", "iam:UpdateAssumeRolePolicy")
+# Not iam:UpdateAssumeRolePolicy, which makes a role one's own: who may assume it is said when it is made.
+_MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy")
 _PROFILE = (
     *("iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile"),
     *("iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile"),
@@ -66,7 +63,7 @@ def train_sagemaker(scope: Scope) -> Document:
     return document(
         [
             *_bucket(scope),
-            *_roles(scope, SAGEMAKER_TRAINING),
+            *([_pass(SAGEMAKER_TRAINING, scope.role)] if scope.role else _roles(scope, SAGEMAKER_TRAINING)),
             allow("StartJobs", ["sagemaker:CreateTrainingJob", "sagemaker:AddTags"], jobs, confined),
             allow("WatchJobs", _WATCHES_JOBS, jobs),
             # These know no resources that could be named.
@@ -244,10 +241,11 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
 def notes(purpose: str, scope: Scope) -> list[str]:
     """What whoever grants the policy should know."""
     said = []
-    if purpose in ("train-sagemaker", "train-ec2", "deploy") and not scope.boundary:
+    makes_roles = purpose in ("train-ec2", "deploy") or (purpose == "train-sagemaker" and not scope.role)
+    if makes_roles and not scope.boundary:
         said.append(
-            "its holder can give this project's roles any right: set [aws] permissions_boundary to bound them, or let "
-            "somebody else make the roles"
+            "its holder can give this project's roles any right: set [aws] permissions_boundary to bound them, or for "
+            "train-sagemaker [sagemaker] role to one that somebody else has made"
         )
     if purpose == "train-sagemaker" and not scope.subnets:
         said.append("jobs run in SageMaker's own network: set [aws] subnets for one of yours")
@@ -297,22 +295,21 @@ def _bucket(scope: Scope) -> list[Statement]:
 def _roles(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
     arns = [scope.role_arn(kind) for kind in kinds]
     bounded = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
+    bounds = ["iam:PutRolePermissionsBoundary"] if scope.boundary else []
     made = [
-        allow("LookAtRoles", [*_LOOKS_AT_ROLES, *_TAGS_ROLES], arns),
-        allow("MakeRoles", _MAKES_ROLES, arns, bounded),
+        allow("LookAtRoles", [*_LOOKS_AT_ROLES, "iam:TagRole"], arns),
+        allow("MakeRoles", [*_MAKES_ROLES, *bounds], arns, bounded),
+        *(_pass(kind, scope.role_arn(kind)) for kind in kinds),
     ]
-    for kind in kinds:
-        service = KINDS[kind].service
-        name = "".join(part.title() for part in kind.split("-"))
-        made.append(
-            allow(
-                f"Pass{name}", "iam:PassRole", scope.role_arn(kind), {"StringEquals": {"iam:PassedToService": service}}
-            )
-        )
     if profile:
         profiles = [scope.everywhere("iam", f"instance-profile/{scope.role_name(kind)}") for kind in kinds]
         made.append(allow("Profile", _PROFILE, [*profiles, *arns]))
     return made
+
+
+def _pass(kind: str, role: str) -> Statement:
+    name = "".join(part.title() for part in kind.split("-"))
+    return allow(f"Pass{name}", "iam:PassRole", role, {"StringEquals": {"iam:PassedToService": KINDS[kind].service}})
 
 
 def _in_subnets(scope: Scope) -> list[Statement]:

@@ -44,9 +44,11 @@ class Scope:
     boundary: str = ""
     # Images from a registry of one's own; empty: AWS's own.
     image: str = ""
+    # ARN of an execution role of SageMaker that somebody else has made; empty: one is made.
+    role: str = ""
 
     @classmethod
-    def of(cls, aws: Aws, *, image: str = "") -> Scope:
+    def of(cls, aws: Aws, *, image: str = "", role: str = "") -> Scope:
         """The scope of an account and its settings."""
         from dogbreed.cloud.session import listed
 
@@ -62,6 +64,7 @@ class Scope:
             security_groups=tuple(listed(own.security_groups)),
             boundary=own.permissions_boundary,
             image=image,
+            role=role,
         )
 
     def arn(self, service: str, resource: str) -> str:

@@ -13,10 +13,10 @@ import pytest
 from program import dogbreed
 
 from dogbreed import plan
-from dogbreed.cloud import inventory
+from dogbreed.cloud import inventory, people
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
-from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING, Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
@@ -296,3 +296,13 @@ def test_wrong_words(tmp_path: Path) -> None:
     done = policy(tmp_path, "everything")
     assert (done.returncode, "train-sagemaker" in done.stderr) == (2, True)
     assert policy(tmp_path, "invoke", "--account", "12").returncode == 2
+
+
+def test_audit_iam_finds_nothing_in_what_jobs_run_as(tmp_path: Path) -> None:
+    scope = Scope("123456789012", "eu-west-1", "dogs", "dogs-photos", subnets=("subnet-0123456789abcdef0",))
+    made = {f"role-{name}": kind.policy for name, kind in KINDS.items()}
+    made |= {name: people.POLICIES[name] for name in ("invoke", "status", "destroy", "audit")}
+    for name, policy_of in made.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(policy_of(scope)))
+    done = dogbreed("audit-iam", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout

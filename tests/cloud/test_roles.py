@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +128,24 @@ def test_making_roles_is_bounded_where_a_boundary_is_set() -> None:
                 assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": FULL.boundary}}
         assert not [said for said in people.notes(name, FULL) if "any right" in said]
         assert [said for said in people.notes(name, PLAIN) if "any right" in said]
+
+
+def test_with_a_role_that_somebody_else_made_none_can_be_made() -> None:
+    scope = replace(PLAIN, role="arn:aws:iam::123456789012:role/made-by-others")
+    found = {
+        (action, one)
+        for _, actions, resources in statements(people.train_sagemaker(scope))
+        for action in actions
+        for one in resources
+        if action.startswith("iam:")
+    }
+    assert found == {("iam:PassRole", scope.role)}
+    assert not [said for said in people.notes("train-sagemaker", scope) if "any right" in said]
+
+
+def test_nobody_may_change_who_assumes_a_role() -> None:
+    for maker in people.POLICIES.values():
+        assert not [actions for _, actions, _ in statements(maker(FULL)) if "iam:UpdateAssumeRolePolicy" in actions]
 
 
 def test_an_image_of_ones_own_is_the_only_one_that_may_be_pulled() -> None:
