@@ -360,3 +360,9 @@ resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "a" {
         == script.get("OnCreate", "Content")
         == "curl -s https://x.example/i.sh | bash\n"
     )
+
+
+def test_what_is_nested_without_end_is_said(tmp_path: Path) -> None:
+    deep = "[" * 3000 + "]" * 3000
+    corpus = written(tmp_path, main=f'module "m" {{\n  source = "./inner"\n  x = {deep}\n}}\n')
+    assert [error.message for error in corpus.errors] == ["is nested too deep"]

@@ -53,18 +53,6 @@ class Inner:
         return self._outer.folder()
 
 
-class Lazy(Protocol):
-    """A value with attributes that are worked out when asked for, such as a resource."""
-
-    def attribute(self, name: str) -> Any:
-        """The value of an attribute."""
-        ...
-
-    def index(self, key: Any) -> Any:
-        """One of several instances."""
-        ...
-
-
 def evaluate(tree: Any, scope: Scope) -> Any:
     """The value of an expression."""
     return _WORK.get(str(tree.data), _unknown)(tree, scope)

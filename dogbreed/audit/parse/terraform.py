@@ -23,10 +23,12 @@ def read_modules(folders: dict[Path, list[Path]]) -> Corpus:
         loaded[folder.resolve()] = _load(folder, paths, corpus)
     called = {target for one in loaded.values() for target in _calls(one)}
     for folder, module in loaded.items():
-        if folder not in called:
-            resources = _resources(hclmodule.Module(module, {}, ""), loaded, corpus, 0)
-            found = assemble(resources)
-            corpus.add(found)
+        if folder in called:
+            continue
+        try:
+            corpus.add(assemble(_resources(hclmodule.Module(module, {}, ""), dict(loaded), corpus, 0)))
+        except RecursionError:
+            corpus.errors.append(BrokenInput(Location(files.shown(module.folder)), "is nested too deep"))
     return corpus
 
 
@@ -53,7 +55,10 @@ def _load(folder: Path, paths: list[Path], corpus: Corpus) -> hclmodule.Files:
 
 def _calls(module: hclmodule.Files) -> list[Path]:
     """The folders that a module calls."""
-    return [target for block in module.blocks if block.kind == "module" and (target := _target(module, block))]
+    try:
+        return [target for block in module.blocks if block.kind == "module" and (target := _target(module, block))]
+    except RecursionError:
+        return []
 
 
 def _target(module: hclmodule.Files, block: hclmodule.Block) -> Path | None:
