@@ -364,5 +364,6 @@ resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "a" {
 
 def test_what_is_nested_without_end_is_said(tmp_path: Path) -> None:
     deep = "[" * 3000 + "]" * 3000
-    corpus = written(tmp_path, main=f'module "m" {{\n  source = "./inner"\n  x = {deep}\n}}\n')
+    called = f'module "m" {{\n  source = "./inner"\n  x = {deep}\n}}\n'
+    corpus = written(tmp_path, main=called, inner__main='variable "x" {}\n')
     assert [error.message for error in corpus.errors] == ["is nested too deep"]
