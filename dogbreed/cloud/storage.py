@@ -95,7 +95,7 @@ class Store:
             raise
         return noted
 
-    def put(self, key: str, content: bytes, notes: Mapping[str, str] | None = None) -> None:
+    def put(self, key: str, content: bytes | bytearray, notes: Mapping[str, str] | None = None) -> None:
         """Write an object in one call; S3 checks that its SHA-256 is that of `content`."""
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode("ascii")
         self._s3.put_object(

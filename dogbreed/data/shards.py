@@ -28,7 +28,7 @@ INDEX = "index.json"
 LIMIT = 32 * 2**20  # bytes of photos in a shard, unless one photo alone is larger
 _FORMAT = 1
 _BLOCK = tarfile.BLOCKSIZE
-_END = bytes(2 * _BLOCK)
+_END = 2 * _BLOCK  # zeros that end a tar file
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"[0-9a-f]{40}\.tar")
 _BITS = 256
@@ -67,17 +67,15 @@ class Shard:
     @property
     def size(self) -> int:
         """Bytes of the tar file."""
-        return sum(_BLOCK + _padded(member.size) for member in self.members) + len(_END)
+        return sum(_BLOCK + _padded(member.size) for member in self.members) + _END
 
-    def pack(self) -> bytes:
+    def pack(self) -> bytearray:
         """The tar file. DogbreedError when a photo is not what it was when it was read."""
-        parts = bytearray()
-        for member in self.members:
-            parts += _header(member)
-            content = _read(member)
-            parts += content
-            parts += bytes(_padded(len(content)) - len(content))
-        return bytes(parts + _END)
+        packed = bytearray(self.size)
+        for member, offset in zip(self.members, self.offsets, strict=True):
+            packed[offset - _BLOCK : offset] = _header(member)
+            packed[offset : offset + member.size] = _read(member)
+        return packed
 
 
 def plan(photos: PhotoSet, limit: int = LIMIT) -> tuple[Shard, ...]:
