@@ -88,13 +88,20 @@ class Rights:
 
     def on(self, action: str, arns: Iterable[str], facts: Facts) -> Iterator[Grant]:
         """What is granted of an action on resources that match one of `arns`."""
+        denied: _Denied | None = None
         for statement in self.identity.allows(action):
             sure = all_hold(statement, facts)
             if sure is NO:
                 continue
             for glob, known in resources(statement, arns, facts):
+                denied = denied or _Denied(self._sure_denies(action, facts), facts)
                 for grant in self._within_limits(Grant(action, glob, statement, min(sure, known)), facts):
-                    yield from self._not_denied(grant, facts)
+                    yield from denied.rest(grant)
+
+    def _sure_denies(self, action: str, facts: Facts) -> list[Statement]:
+        """The Denies of all layers whose conditions surely hold."""
+        layers = (self.identity, *self.limits)
+        return [one for layer in layers for one in layer.denies(action) if all_hold(one, facts) is YES]
 
     def _within_limits(self, grant: Grant, facts: Facts) -> list[Grant]:
         grants = [grant]
@@ -108,12 +115,39 @@ class Rights:
             ]
         return list(dict.fromkeys(grants))
 
-    def _not_denied(self, grant: Grant, facts: Facts) -> list[Grant]:
+
+class _Denied:
+    """What some Deny statements take away, found by the text before the first wildcard of what they name."""
+
+    def __init__(self, statements: Iterable[Statement], facts: Facts) -> None:
+        self._globs: dict[str, list[str]] = {}
+        self._all_but: list[list[str]] = []
+        for statement in statements:
+            version = statement.policy.version
+            texts = statement.resources if statement.resources is not None else statement.not_resources or ()
+            globs = [glob for text in texts if (glob := substitute(text, facts, version)) is not None]
+            if statement.resources is not None:
+                for glob in globs:
+                    self._globs.setdefault(glob[: pattern.fixed(glob)], []).append(glob)
+            elif statement.not_resources is not None:
+                self._all_but.append(globs)
+        self._lengths = sorted({len(beginning) for beginning in self._globs})
+
+    def rest(self, grant: Grant) -> list[Grant]:
+        """What is left of a grant: nothing, itself, or the parts that a NotResource leaves out."""
+        resource = grant.resource
+        for length in self._lengths:
+            for glob in self._globs.get(resource[:length], ()):
+                if pattern.arn_contains(glob, resource) is YES:
+                    return []
         grants = [grant]
-        for layer in (self.identity, *self.limits):
-            for statement in layer.denies(grant.action):
-                if all_hold(statement, facts) is YES:
-                    grants = [left for one in grants for left in _after(statement, one, facts)]
+        for globs in self._all_but:
+            grants = [
+                replace(one, resource=narrower(glob, one.resource))
+                for one in grants
+                for glob in globs
+                if pattern.arn_overlaps(glob, one.resource) is not NO
+            ]
         return grants
 
 
@@ -131,21 +165,6 @@ def resources(statement: Statement, arns: Iterable[str], facts: Facts) -> Iterat
             left_out = [substitute(text, facts, version) for text in statement.not_resources]
             if not any(glob is not None and pattern.arn_contains(glob, arn) is YES for glob in left_out):
                 yield arn, YES
-
-
-def _after(statement: Statement, grant: Grant, facts: Facts) -> Iterator[Grant]:
-    """What a Deny whose conditions surely hold leaves of a grant."""
-    version = statement.policy.version
-    globs = [substitute(text, facts, version) for text in statement.resources or statement.not_resources or ()]
-    if statement.resources is not None:
-        if not any(glob is not None and pattern.arn_contains(glob, grant.resource) is YES for glob in globs):
-            yield grant
-    elif statement.not_resources is not None:
-        for glob in globs:
-            if glob is not None and pattern.arn_overlaps(glob, grant.resource) is not NO:
-                yield replace(grant, resource=narrower(glob, grant.resource))
-    else:
-        yield grant
 
 
 def narrower(one: str, other: str) -> str:

@@ -16,6 +16,7 @@ LITERAL, ANY_ONE = "\ue001", "\ue002"
 _UNESCAPE = str.maketrans({LITERAL: "*", ANY_ONE: "?"})
 _ESCAPE = str.maketrans({"*": LITERAL, "?": ANY_ONE})
 _WILD = re.compile(r"[*?]+")
+_UNFIXED = re.compile(f"[*?{HOLE}]")
 _CACHE = 1 << 16
 ARN_PARTS = 6
 _LONGEST_SEARCH = 5_000
@@ -60,8 +61,8 @@ def overlaps(one: str, other: str) -> Answer:
         return min(matches(other, plain(one)), UNKNOWN if holes else YES)
     if not has_wildcard(other):
         return min(matches(one, plain(other)), UNKNOWN if holes else YES)
-    start = min(_fixed(one), _fixed(other))
-    end = min(_fixed(one[::-1]), _fixed(other[::-1]))
+    start = min(fixed(one), fixed(other))
+    end = min(fixed(one[::-1]), fixed(other[::-1]))
     same = one[:start] == other[:start] and one[len(one) - end :] == other[len(other) - end :]
     found = same and _meet(_simple(one), _simple(other))
     return (UNKNOWN if holes else YES) if found else NO
@@ -158,9 +159,9 @@ def _simple(pattern: str) -> str:
     return _WILD.sub(lambda run: "?" * run[0].count("?") + "*" * ("*" in run[0]), pattern)
 
 
-def _fixed(pattern: str) -> int:
-    """How many characters stand before the first wildcard."""
-    wild = _WILD.search(pattern)
+def fixed(pattern: str) -> int:
+    """How many characters stand before the first wildcard or unknown part."""
+    wild = _UNFIXED.search(pattern)
     return wild.start() if wild else len(pattern)
 
 

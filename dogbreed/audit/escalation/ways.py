@@ -73,7 +73,7 @@ def _ways_of(actor: Actor, path: EscalationPath, passing: list[Grant]) -> Iterat
         if not found:
             return
         steps.append(_distinct(found))
-    for combination in islice(product(*steps), _MOST):
+    for combination in islice(_combinations(steps), _MOST):
         if all(_together(a, b) for a in combination for b in combination if a is not b):
             grants = tuple(grant for _, grant in combination)
             if not path.passes:
@@ -81,6 +81,16 @@ def _ways_of(actor: Actor, path: EscalationPath, passing: list[Grant]) -> Iterat
             else:
                 yield from (Way(path, grants, grant) for grant in _wide_first(passing))
                 return
+
+
+def _combinations(steps: list[list[tuple[Need, Grant]]]) -> Iterator[tuple[tuple[Need, Grant], ...]]:
+    """One grant for each step: first those that all speak of the same resources, then any."""
+    if len(steps) > 1:
+        by_resource = [{grant.resource: (need, grant) for need, grant in step} for step in steps]
+        for resource in by_resource[0]:
+            if all(resource in other for other in by_resource[1:]):
+                yield tuple(other[resource] for other in by_resource)
+    yield from product(*steps)
 
 
 def _gives(path: EscalationPath, grant: Grant) -> bool:
