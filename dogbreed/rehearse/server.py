@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -162,9 +163,12 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    if len(sys.argv) > 4:  # it belongs to whoever started it, and ends with them
+    owned = len(sys.argv) > 4  # it belongs to whoever started it, and ends with them, folder and all
+    if owned:
         threading.Thread(target=_end_with_owner, args=[ended], daemon=True).start()
     serve(folder, region, port, ended)
+    if owned:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_with_owner(ended: threading.Event) -> None:

@@ -114,12 +114,12 @@ def test_a_server_of_a_test_ends_with_the_test(here: Path) -> None:
 import os
 from dogbreed.rehearse.state import StandIn
 with StandIn() as server:
-    print(server.pid, flush=True)
+    print(server.pid, server.folder, flush=True)
     os._exit(1)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    pid = int(ended.stdout)
-    standin.until(lambda: gone(pid))
+    pid, folder = ended.stdout.split()
+    standin.until(lambda: gone(int(pid)) and not Path(folder).exists())
 
 
 def gone(pid: int) -> bool:
