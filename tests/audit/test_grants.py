@@ -1,0 +1,74 @@
+"""Two ways to the same answer: what is granted on a resource is what the evaluator allows there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deciding import ACCOUNT, USER, policy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dogbreed.audit.answer import YES
+from dogbreed.audit.conditions import ABSENT
+from dogbreed.audit.decide import Layers, Request, decide
+from dogbreed.audit.grants import Rights
+from dogbreed.audit.model import Kind
+from dogbreed.audit.tables import expand
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/"
+ARNS = [
+    "*",
+    ROLE + "*",
+    ROLE + "a",
+    ROLE + "a*",
+    ROLE + "b?",
+    "arn:aws:iam::*:role/b*",
+    "arn:aws:s3:::a",
+    "arn:aws:iam::aws:role/a",
+]
+ACTIONS = ["*", "iam:*", "iam:PassRole", "iam:Pass?ole", "IAM:passrole", "iam:Put*", "s3:*", "sts:AssumeRole"]
+
+
+def some(values: list[str]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values) | st.lists(st.sampled_from(values), max_size=3)
+
+
+STATEMENTS = st.builds(
+    lambda effect, action, actions, resource, resources: {"Effect": effect, action: actions, resource: resources},
+    st.sampled_from(["Allow", "Allow", "Deny"]),
+    st.sampled_from(["Action", "Action", "NotAction"]),
+    some(ACTIONS),
+    st.sampled_from(["Resource", "Resource", "NotResource"]),
+    some(ARNS),
+)
+POLICIES = st.lists(STATEMENTS, max_size=4)
+
+
+@given(POLICIES, st.none() | POLICIES, st.none() | POLICIES, st.sampled_from(["a", "ab", "b1", "c"]))
+def test_grants_and_the_evaluator_agree(own: Any, boundary: Any, scp: Any, name: str) -> None:
+    identity = [policy(*own)]
+    edge = policy(*boundary, kind=Kind.BOUNDARY) if boundary is not None else None
+    levels = [[policy(*scp, kind=Kind.SCP)]] if scp is not None else []
+    rights = Rights(identity, [*([[edge]] if edge else []), *levels])
+    resource = ROLE + name
+    granted = list(rights.on("iam:passrole", (resource,), lambda key: ABSENT))
+    decision = decide(Request(USER, "iam:PassRole", resource), Layers(identity, boundary=edge, scps=levels))
+    assert (decision.answer is YES) == bool(granted)
+    assert all(grant.resource == resource for grant in granted)
+
+
+@given(POLICIES, STATEMENTS)
+def test_a_deny_never_adds_a_grant(own: Any, one: dict[str, Any]) -> None:
+    def resources(*statements: Any) -> int:
+        return len(list(Rights([policy(*statements)]).on("iam:passrole", (ROLE + "a",), lambda key: ABSENT)))
+
+    more, before = resources(*own, one), resources(*own)
+    assert more <= before if one["Effect"] == "Deny" else more >= before
+
+
+def test_patterns_of_actions() -> None:
+    assert expand("iam:PassRole") == expand("IAM:passROLE") == {"iam:passrole"}
+    assert expand("iam:Pass*") == {"iam:passrole"}
+    assert expand("s3:GetObject") == frozenset()
+    assert "iam:passrole" in expand("*:Pass*")
+    assert expand("PassRole") == frozenset()
