@@ -127,13 +127,20 @@ def _of_policy(policy: Policy, corpus: Corpus) -> Iterator[Finding | Undecided]:
         if statement.not_principals is not None and not denied:
             yield _open(statement, "everybody but those in NotPrincipal", Severity.CRITICAL)
         strangers = [value for kind, value in statement.principals or () if _is_everybody(kind, value)]
-        if strangers and not denied:
+        if strangers and not denied and not _is_shielded(policy, corpus):
             yield from _of_everybody(statement)
         for kind, value in statement.principals or ():
             if kind.lower() == "service" and not denied:
                 yield from _of_service(statement, value)
             elif kind.lower() == "aws" and value != "*":
                 yield from _of_account(statement, value, corpus)
+
+
+def _is_shielded(policy: Policy, corpus: Corpus) -> bool:
+    """Whether Block Public Access of the bucket keeps the policy from letting the public in."""
+    buckets = [one for one in corpus.resources if one.type == "AWS::S3::Bucket" and one.arn == policy.attached_to]
+    block = "PublicAccessBlockConfiguration"
+    return any(one.get(block, "RestrictPublicBuckets") in (True, "true") for one in buckets if one.arn)
 
 
 def _of_everybody(statement: Statement) -> Iterator[Finding | Undecided]:

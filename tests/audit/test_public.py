@@ -112,6 +112,16 @@ def test_a_deny_that_keeps_strangers_out() -> None:
     assert found(allow(), other) == {"S3-POLICY-PUBLIC"}
 
 
+@pytest.mark.parametrize(
+    ("restricts", "expected"), [(True, set()), (False, {"S3-POLICY-PUBLIC"}), (UNKNOWN, {"S3-POLICY-PUBLIC"})]
+)
+def test_a_bucket_that_blocks_public_access_is_not_public(restricts: Any, expected: set[str]) -> None:
+    policy = make_policy({"Statement": allow()}, Kind.RESOURCE, "r", NOWHERE, attached_to="arn:aws:s3:::a")
+    block = {"PublicAccessBlockConfiguration": {"RestrictPublicBuckets": restricts}}
+    bucket = Resource("AWS::S3::Bucket", "B", block, NOWHERE, arn="arn:aws:s3:::a", policies=[policy])
+    assert {one.rule for one in public.public(policy, Corpus(resources=[bucket]))} == expected
+
+
 def test_other_accounts_count_where_the_own_one_is_known() -> None:
     other = allow(Principal={"AWS": f"arn:aws:iam::{OTHER}:root"})
     assert found(other) == set()
