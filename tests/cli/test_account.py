@@ -185,6 +185,7 @@ def test_a_group_that_is_still_used_is_no_traceback(account: Server, tmp_path: P
     assert done.returncode in (0, 1)
 
 
+@pytest.mark.slow
 def test_throttling_and_faults_do_not_stop_it(account: Server, tmp_path: Path) -> None:
     made()
     for kind in ("throttle", "s3-500"):

@@ -172,4 +172,4 @@ def test_a_kill_at_any_call_is_mended_by_repeating(account: Server) -> None:
         account.ask("reset")
         return Aws(AwsSettings())
 
-    assert survives_kills(fresh, lambda aws: [SecurityGroup(aws, look(aws).vpc)]) > 5
+    assert survives_kills(fresh, lambda aws: [SecurityGroup(aws, look(aws).vpc)], [True]) > 5

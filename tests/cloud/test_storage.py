@@ -118,6 +118,7 @@ def test_a_key_of_ones_own_encrypts_everything(account: Server, tmp_path: Path) 
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
+@pytest.mark.slow
 def test_throttling_and_errors_on_a_tenth_of_all_calls(store: Store, account: Server, tmp_path: Path) -> None:
     for kind in ("throttle", "s3-500"):
         account.ask("fault", kind=kind, share=0.1, seed=3)
