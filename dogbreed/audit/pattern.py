@@ -135,7 +135,9 @@ def _fits(pattern: str, text: str) -> bool:
     """Whether a pattern matches a text, without a regular expression where it has one star or none."""
     if "?" in pattern or pattern.count("*") > 1:
         return _regex(pattern).fullmatch(text) is not None
-    head, star, tail = (plain(part) for part in pattern.partition("*"))
+    head, star, tail = pattern.partition("*")
+    if LITERAL in pattern or ANY_ONE in pattern:
+        head, tail = plain(head), plain(tail)
     if not star:
         return head == text
     return len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)
