@@ -1,4 +1,4 @@
-"""Makes the pages, and parts of pages, that follow from the code: `python -m tests.readme --write`."""
+"""Makes the pages, and parts of pages, that follow from the code: `python tests/readme.py --write`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ README = ROOT / "README.md"
 COMMANDS_PAGE = ROOT / "docs" / "commands.md"
 FILES_PAGE = ROOT / "docs" / "files.md"
 SETTINGS = ROOT / "docs" / "settings.md"
-HELP = ("", "data", "data check", "data split", "data sample", "data download")
-HELP += ("train", "train-sagemaker", "train-ec2", "runs", "logs", "stop", "pull", "predict", "serve", "loadtest", "scale", "status", "destroy")
-HELP += ("rehearse", "rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault")
-HELP += ("rehearse calls", "audit-iam", "iam", "iam policy", "config", "doctor")
+HELP = ("", "data", "data check", "data split", "data sample", "data download", "train", "train-sagemaker", "train-ec2")
+HELP += ("runs", "logs", "stop", "pull", "predict", "serve", "loadtest", "scale", "status", "destroy", "rehearse")
+HELP += ("rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault", "rehearse calls")
+HELP += ("audit-iam", "iam", "iam policy", "config", "doctor")
 _SEPARATOR = "=== next ==="
+_MADE = "Made by `python tests/readme.py --write`."
 # What the tree says of files that have no docstring.
 OTHERS = {
     "docs/audit.md": "audit-iam: rules, reports, suppressions, CI",
@@ -62,9 +63,12 @@ def _pages() -> dict[Path, str]:
         assert text.count(begin) == text.count(end) == 1, f"the README lacks {begin} ... {end}"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n{block}\n{end}{rest.split(end)[1]}"
-    made = "Made by `python -m tests.readme --write`."
-    files = f"# Files\n\n{made} What a folder may import, and more rules: `tests/test_style.py`.\n\n```text\n{_tree()}\n```\n"
-    return {README: text, COMMANDS_PAGE: f"# Commands\n\n{made}\n\n{_commands()}\n", FILES_PAGE: files, SETTINGS: _settings()}
+    return {README: text, COMMANDS_PAGE: _commands(), FILES_PAGE: _files(), SETTINGS: _settings()}
+
+
+def _files() -> str:
+    rules = "What a folder may import, and more rules: `tests/test_style.py`."
+    return f"# Files\n\n{_MADE} {rules}\n\n```text\n{_tree()}\n```\n"
 
 
 def _blocks() -> dict[str, str]:
@@ -81,7 +85,8 @@ def _blocks() -> dict[str, str]:
 
 
 def _commands() -> str:
-    return "\n\n".join(f"## {f'dogbreed {words}'.strip()}\n\n```text\n{text}\n```" for words, text in _help().items())
+    parts = [f"## {f'dogbreed {words}'.strip()}\n\n```text\n{text}\n```" for words, text in _help().items()]
+    return "\n\n".join(["# Commands", _MADE, *parts]) + "\n"
 
 
 def _help() -> dict[str, str]:
@@ -156,7 +161,7 @@ def _settings() -> str:
 
 
 _SETTINGS_HEAD = """
-Made from `dogbreed/settings.py` by `python -m tests.readme --write`.
+Made from `dogbreed/settings.py` by `python tests/readme.py --write`.
 
 A flag wins over the environment, that over a settings file, that over the default. `[train] batch_size` in a file is
 `DOGBREED_TRAIN_BATCH_SIZE` in the environment and, where the command has it, `--batch-size`. The file is the one that

@@ -58,7 +58,7 @@ CHANGES = {
     "pull",
     "destroy",
 }
-CHANGES |= {"rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
+CHANGES |= {"loadtest", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 LOOKS = {"data check", "predict", "serve", "scale", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 
@@ -261,7 +261,7 @@ def test_a_word_for_an_option_means_one_thing() -> None:
 
 
 def test_readme_and_settings_page_are_current() -> None:
-    assert readme.stale() == [], "run: python -m tests.readme --write"
+    assert readme.stale() == [], "run: python tests/readme.py --write"
 
 
 def test_the_readme_shows_the_help_of_every_command() -> None:
