@@ -57,6 +57,15 @@ def test_the_tables_are_as_wide_as_they_should_be() -> None:
                 assert gone or facts.exists(need.name), need.name
 
 
+def test_an_automation_needs_no_document_of_ones_own() -> None:
+    """Runbooks of AWS's own run commands, calls and scripts under the role that is passed to them."""
+    start = allow("ssm:StartAutomationExecution")
+    assert [one.rule for one in alone(document(allow("iam:PassRole"), start))] == ["ssm-003"]
+    on_runbooks = allow("ssm:StartAutomationExecution", "arn:aws:ssm:*:*:automation-definition/AWS-*:*")
+    assert alone(document(allow("iam:PassRole"), on_runbooks))
+    assert not alone(document(start)), "without a role it acts with its own rights"
+
+
 def severities(one: dict[str, Any]) -> set[str]:
     return {str(finding.severity) for finding in alone(one)}
 
