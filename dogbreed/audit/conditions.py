@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple
 
 from dogbreed.audit import pattern
@@ -37,6 +39,19 @@ class Value(NamedTuple):
     patterns: bool = False
 
 
+# Of this letter are texts that no policy names.
+_OTHER = "\ue005"
+# What operators compare, by their beginning.
+_KINDS = {
+    "string": "text",
+    "arn": "text",
+    "numeric": "number",
+    "date": "number",
+    "bool": "truth",
+    "ipaddress": "address",
+    "notipaddress": "address",
+    "null": "null",
+}
 ABSENT = Value((), missing=True)
 ANY = Value(None, missing=True)
 # What each key holds; keys in lower case.
@@ -49,9 +64,72 @@ def known(*values: str) -> Value:
 
 
 def all_hold(statement: Statement, facts: Facts) -> Answer:
-    """Whether every condition of a statement holds."""
-    version = statement.policy.version
-    return all_of(holds(condition, facts, version) for condition in statement.conditions)
+    """Whether every condition of a statement holds; NO also where no value of a key meets all conditions on it."""
+    version, conditions = statement.policy.version, statement.conditions
+    answer = all_of(holds(condition, facts, version) for condition in conditions)
+    if answer is not UNKNOWN or len(conditions) < 2:
+        return answer
+    by_key: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        by_key.setdefault(condition.key.lower(), []).append(condition)
+    return NO if any(_contradict(key, same, facts, version) for key, same in by_key.items()) else UNKNOWN
+
+
+def _contradict(key: str, conditions: list[Condition], facts: Facts, version: str) -> bool:
+    """Whether conditions on one key, which may hold anything, exclude each other: no candidate meets them all."""
+    free = facts(key)
+    kinds = {_kind(condition.operator) for condition in conditions} - {"null"}
+    if len(conditions) < 2 or free.values is not None or len(kinds) > 1 or None in kinds:
+        return False
+
+    def meets_all(value: Value) -> bool:
+        given: Facts = lambda asked: value if asked == key else facts(asked)  # noqa: E731
+        return all(holds(condition, given, version).possible for condition in conditions)
+
+    wanted = [
+        one if _by_glob(each.operator) else pattern.literal(one)
+        for each in conditions
+        for text in each.values
+        if (one := substitute(text, facts, version)) is not None
+    ]
+    candidates = _candidates(next(iter(kinds), "text") or "", wanted)
+    return not (free.missing and meets_all(ABSENT)) and not any(map(meets_all, candidates))
+
+
+def _kind(operator: str) -> str | None:
+    """What an operator compares; None where several values are judged together, or it is not known."""
+    operator = operator.lower().removesuffix("ifexists")
+    for beginning, kind in _KINDS.items():
+        if operator.startswith(beginning):
+            return f"{kind} in any case" if operator.endswith("ignorecase") else kind
+    return None
+
+
+def _by_glob(operator: str) -> bool:
+    """Whether the wildcards of an operator's values are wildcards."""
+    operator = operator.lower().removesuffix("ifexists")
+    return operator.startswith("arn") or operator.endswith("like")
+
+
+def _candidates(kind: str, wanted: list[str]) -> Iterator[Value]:
+    """One value for each part into which some values of a policy divide what a key can hold."""
+    if kind == "number":
+        limits = sorted({limit for one in wanted if (limit := seconds(one)) is not None and isfinite(limit)}) or [0.0]
+        between = [(low + high) / 2 for low, high in pairwise(limits)]
+        yield from (known(repr(one)) for one in (limits[0] - 1, *limits, *between, limits[-1] + 1))
+    elif kind == "truth":
+        yield from (known("true"), known("false"))
+    elif kind == "address":
+        yield from (known("0.0.0.0"), known("::"))
+        for network in [found for one in wanted if (found := _network(one))]:
+            yield known(str(network.network_address))
+            if int(network.broadcast_address) + 1 < 1 << network.max_prefixlen:
+                yield known(str(network.broadcast_address + 1))
+    else:
+        yield from (Value((one,), patterns=True) for one in wanted)
+        # Of what no value names, only the length can matter.
+        lengths = {length for one in wanted for length in (one.count("?"), one.count("?") + 1)}
+        yield from (known(_OTHER * length) for length in sorted({0, 1} | lengths))
 
 
 def holds(condition: Condition, facts: Facts, version: str = VARIABLES_SINCE) -> Answer:
