@@ -28,8 +28,9 @@ def _is(shape: str) -> Value:
 _FIXED = {
     "aws:principalarn": Value((f"arn:aws:iam::{OTHER}:*", f"arn:aws:sts::{OTHER}:*"), patterns=True),
     "aws:principalaccount": known(OTHER),
-    "aws:principalorgid": known(f"o-{OTHER}"),
-    "aws:principalorgpaths": known(f"o-{OTHER}/r-{OTHER}/ou-{OTHER}/"),
+    # An account need not be in an organisation.
+    "aws:principalorgid": Value((f"o-{OTHER}",), missing=True),
+    "aws:principalorgpaths": Value((f"o-{OTHER}/r-{OTHER}/ou-{OTHER}/",), missing=True),
     "aws:userid": _is(f"{OTHER}*"),
     "aws:sourcevpc": Value((f"vpc-{OTHER}",), missing=True),
     "aws:sourcevpcarn": Value((f"arn:aws:ec2:*:{OTHER}:vpc/*",), missing=True, patterns=True),

@@ -69,6 +69,10 @@ def test_anybody(action: str, principal: dict[str, Any]) -> None:
         {"StringEquals": {"aws:PrincipalTag/team": "dogs"}},
         {"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}},
         {"Null": {"aws:PrincipalOrgID": "false"}},
+        # An account in no organisation has neither key.
+        {"Null": {"aws:PrincipalOrgID": "true"}},
+        {"StringEqualsIfExists": {"aws:PrincipalOrgID": "o-abc123"}},
+        {"ForAllValues:StringLike": {"aws:PrincipalOrgPaths": ["o-abc123/*"]}},
         {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}},
         {"StringLike": {"aws:SourceAccount": "*"}},
         {"ArnLike": {"aws:SourceArn": "arn:aws:s3:*:*:*"}},
@@ -108,6 +112,10 @@ def test_a_deny_that_keeps_strangers_out() -> None:
     assert found(allow(), {**deny, "Condition": {"StringNotEquals": {"aws:PrincipalOrgID": "o-abc"}}}) == set()
     assert found(allow(), {**deny, "Condition": {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}}) == set()
     assert found(allow(), {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}) == {"S3-POLICY-PUBLIC"}
+    for operator in ("StringNotLikeIfExists", "StringNotEqualsIfExists", "ForAllValues:StringNotLike"):
+        assert found(allow(), {**deny, "Condition": {operator: {"aws:PrincipalOrgID": "o-abc"}}}) == set()
+    in_none = {"Null": {"aws:PrincipalOrgID": "true"}}
+    assert found(allow(), {**deny, "Condition": in_none}) == {"S3-POLICY-PUBLIC"}, "other organisations are let in"
     other = {**deny, "Action": "s3:PutObject", "Condition": {"StringNotEquals": {"aws:PrincipalOrgID": "o-abc"}}}
     assert found(allow(), other) == {"S3-POLICY-PUBLIC"}
 

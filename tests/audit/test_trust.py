@@ -65,6 +65,9 @@ def github(sub: Any, operator: str = LIKE, aud: Any = None) -> set[str]:
         ({"AWS": "*"}, {"StringEqualsIfExists": {"aws:SourceVpc": "vpc-1"}}),
         ({"AWS": "*"}, {"ForAllValues:StringEquals": {"aws:SourceVpce": "vpce-1"}}),
         ({"AWS": "*"}, {"Null": {"aws:PrincipalOrgID": "false"}}),
+        ({"AWS": "*"}, {"Null": {"aws:PrincipalOrgID": "true"}}),
+        ({"AWS": "*"}, {"StringEqualsIfExists": {"aws:PrincipalOrgID": "o-abc123"}}),
+        ({"AWS": "*"}, {"ForAllValues:StringLike": {"aws:PrincipalOrgPaths": "o-abc123/*"}}),
     ],
 )
 def test_anybody(principal: Any, condition: Any) -> None:
