@@ -13,8 +13,25 @@ from functools import cached_property
 from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES, Answer
 from dogbreed.audit.attached import policies_of
-from dogbreed.audit.conditions import Facts, all_hold, substitute
+from dogbreed.audit.conditions import ABSENT, Facts, Value, all_hold, substitute
 from dogbreed.audit.model import HOLE, Policy, Principal, Statement
+
+# Prefixes of keys that requests of every service can have, and keys that come with the credentials of a workload.
+_ANYWHERE = frozenset({"aws", "sts", "saml"})
+_OF_SESSIONS = frozenset(
+    {
+        "ec2:roledelivery",
+        "ec2:sourceinstancearn",
+        "glue:credentialissuingservice",
+        "glue:roleassumedby",
+        "identitystore:groupid",
+        "identitystore:userid",
+        "lambda:sourcefunctionarn",
+        "ssm:sourceinstancearn",
+    }
+)
+# Services whose requests have keys of one other service.
+_ALSO = {"ec2-instance-connect": "ec2", "sts": "iam"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,20 @@ class Grant:
     resource: str
     statement: Statement
     sure: Answer = YES
+
+
+def keys_of(action: str, facts: Facts) -> Facts:
+    """The keys of a request for an action: those of other services are absent from it, whatever else they hold."""
+    service = action.partition(":")[0]
+    foreign = _ALSO.get(service, "")
+
+    def value(key: str) -> Value:
+        prefix, colon, _ = key.partition(":")
+        # Issuers of tokens are named like hosts.
+        kept = not colon or "." in prefix or prefix in (service, foreign) or prefix in _ANYWHERE or key in _OF_SESSIONS
+        return facts(key) if kept else ABSENT
+
+    return value
 
 
 class Layer:
@@ -88,6 +119,7 @@ class Rights:
 
     def on(self, action: str, arns: Iterable[str], facts: Facts) -> Iterator[Grant]:
         """What is granted of an action on resources that match one of `arns`."""
+        facts = keys_of(action, facts)
         denied: _Denied | None = None
         for statement in self.identity.allows(action):
             sure = all_hold(statement, facts)

