@@ -21,7 +21,7 @@ SETTINGS = ROOT / "docs" / "settings.md"
 HELP = ("", "data", "data check", "data split", "data sample", "data download", "train", "train-sagemaker", "train-ec2")
 HELP += ("runs", "logs", "stop", "pull", "predict", "serve", "loadtest", "scale", "status", "destroy", "rehearse")
 HELP += ("rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault", "rehearse calls")
-HELP += ("audit-iam", "iam", "iam policy", "config", "doctor")
+HELP += ("audit-iam", "iam", "iam policy", "iam setup", "config", "doctor")
 _SEPARATOR = "=== next ==="
 _MADE = "Made by `python tests/readme.py --write`."
 # What the tree says of files that have no docstring.

@@ -58,7 +58,7 @@ CHANGES = {
     "pull",
     "destroy",
 }
-CHANGES |= {"loadtest", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
+CHANGES |= {"loadtest", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 LOOKS = {"data check", "predict", "serve", "scale", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 

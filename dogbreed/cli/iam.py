@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -20,11 +20,8 @@ def add(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(help="The policies that dogbreed needs, and no right more.", no_args_is_help=True)
 
-    @group.callback()
-    def _only() -> None:
-        """Keep `policy` a command of its own, which a group of one would not."""
-
     group.command()(policy)
+    group.command()(setup)
     app.add_typer(group, name="iam", rich_help_panel="Guard", help="The policies that dogbreed needs, no right more.")
 
 
@@ -48,7 +45,7 @@ def policy(
 ) -> None:
     """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
-    WHAT is train-sagemaker, train-ec2, deploy, invoke, status, destroy or audit.
+    WHAT is train-sagemaker, train-ec2, deploy, invoke, status, destroy, audit, or setup for who makes the roles.
     It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
     <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
 
@@ -70,6 +67,40 @@ def policy(
             ui.note(said)
         if _ACCOUNT in (scope.account, scope.region) or _REGION in scope.region:
             ui.note(f"put your own for {_ACCOUNT} and {_REGION}, or give --account and --region")
+
+
+def setup(
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    config: Config = None,
+    no_config: NoConfig = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Make the roles that training jobs and machines run with, so that who trains need not make any.
+
+    For an administrator, once for each project and region. It costs nothing; dogbreed destroy removes the roles.
+
+    Example: dogbreed iam setup
+    """
+    from dogbreed import config as settings_module
+    from dogbreed import plan as planning
+    from dogbreed.cli.plans import carry_out
+    from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING
+    from dogbreed.cloud.roles import InstanceProfile, Role
+    from dogbreed.cloud.session import Aws
+
+    settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
+    aws = Aws(settings.aws)
+    machines = Role(aws, EC2_TRAINING)
+    jobs = [] if settings.sagemaker.role else [Role(aws, SAGEMAKER_TRAINING, image=settings.sagemaker.image)]
+    plan = planning.make([*jobs, machines, InstanceProfile(aws, machines)])
+    carry_out(plan, aws, yes=yes, dry_run=dry_run, question="make these roles?")
+    if json:
+        ui.answer(plan.to_json())
 
 
 def _scope(settings: Settings, account: str | None) -> Scope:

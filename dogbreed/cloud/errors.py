@@ -27,6 +27,7 @@ _REGION = 'add --region, or [aws] region = "eu-west-1" to dogbreed.toml'
 _AGAIN = "repeat the command; --verbose shows more"
 _NETWORK = "check the network and --region; if it is the stand-in: dogbreed rehearse status"
 _QUOTA_HINT = "ask for more in the Service Quotas console, or use fewer --instances or another --instance-type"
+_MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile")
 _POLICY = "the policy that dogbreed needs: dogbreed iam policy --for train-sagemaker (or another command)"
 _VALUE = "a setting has a value AWS cannot take"
 
@@ -173,11 +174,13 @@ def _denied(said: str, call: str) -> AccessError:
     """Which action, on what, for whom, and whose policy it is that forbids it."""
     match = _DENIED.search(said)
     by = _FORBIDDEN.search(said)
-    hint = "the policy that dogbreed needs: dogbreed iam policy --for train-sagemaker (or another command)"
+    hint = _POLICY
     if by:
         hint = f"an explicit deny in a {by[1]} forbids it, which no policy of yours can undo: ask who set it"
     if not match:
         return AccessError(f"not allowed: {call} ({said or 'access denied'})", hint)
+    if not by and match["action"] in _MAKES_ROLES:
+        hint = "an administrator makes the roles, once: dogbreed iam setup"
     on = f" on {match['resource']}" if match["resource"] else ""
     who = f" for {match['who']}" if match["who"] else ""
     return AccessError(f"not allowed: {match['action']}{on}{who}", hint)

@@ -1,8 +1,8 @@
 """The exact policies that a person, or CI, needs for a command: `dogbreed iam policy --for train-sagemaker`.
 
 Each lets its holder do what the command does, to this project's own names, and pass only this project's roles, only to
-the service that each is for. Making roles is confined by their names and, where one is set, by a permissions boundary;
-without a boundary its holder can give those roles any right, which `notes` says.
+the service that each is for. Who may make roles and pass them can give itself any right. So the policies of commands
+hold that only under a permissions boundary; without one an administrator makes the roles, once: `setup`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ _MAKES_BUCKET = (
     *("s3:PutEncryptionConfiguration", "s3:PutBucketVersioning", "s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"),
 )
 _OBJECTS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
+_LOOKS_AT_PROFILE = "iam:GetInstanceProfile"
 _LOOKS_AT_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies")
 # Not iam:UpdateAssumeRolePolicy, which makes a role one's own: who may assume it is said when it is made.
 _MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy")
-_PROFILE = (
-    *("iam:GetInstanceProfile", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile"),
-    *("iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile"),
+_MAKES_PROFILE = (
+    *("iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile"),
+    "iam:TagInstanceProfile",
 )
 _LOOKS_AT_NETWORK = (
     *("ec2:DescribeSubnets", "ec2:DescribeRouteTables", "ec2:DescribeVpcEndpoints", "ec2:DescribeSecurityGroups"),
@@ -54,6 +55,17 @@ _LOOKS_AT_MACHINES = (
 )
 _WATCHES_JOBS = ("sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:StopTrainingJob")
 _READS_LOGS = ("logs:DescribeLogStreams", "logs:GetLogEvents", "logs:FilterLogEvents")
+
+
+def setup(scope: Scope) -> Document:
+    """`dogbreed iam setup`: make the roles that jobs and machines run with, and bring them up to date."""
+    return document(
+        [
+            *_making(scope, SAGEMAKER_TRAINING, EC2_TRAINING, profile=True),
+            # To put the role of machines into its profile is to pass it on.
+            _pass(EC2_TRAINING, scope.role_arn(EC2_TRAINING)),
+        ]
+    )
 
 
 def train_sagemaker(scope: Scope) -> Document:
@@ -228,6 +240,7 @@ def audit(scope: Scope) -> Document:
 
 
 POLICIES: Mapping[str, Callable[[Scope], Document]] = {
+    "setup": setup,
     "train-sagemaker": train_sagemaker,
     "train-ec2": train_ec2,
     "deploy": deploy,
@@ -241,11 +254,15 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
 def notes(purpose: str, scope: Scope) -> list[str]:
     """What whoever grants the policy should know."""
     said = []
-    makes_roles = purpose in ("train-ec2", "deploy") or (purpose == "train-sagemaker" and not scope.role)
-    if makes_roles and not scope.boundary:
+    if purpose == "setup" and not scope.boundary:
         said.append(
-            "its holder can give this project's roles any right: set [aws] permissions_boundary to bound them, or for "
-            "train-sagemaker [sagemaker] role to one that somebody else has made"
+            "its holder can give the roles any right: give it to administrators only, or set [aws] permissions_boundary"
+        )
+    needs_roles = purpose in ("train-ec2", "deploy") or (purpose == "train-sagemaker" and not scope.role)
+    if needs_roles and not scope.boundary:
+        said.append(
+            "it cannot make the roles that it passes on, as its holder could give itself any right by that: an "
+            "administrator makes them once, with dogbreed iam setup; or set [aws] permissions_boundary"
         )
     if purpose == "train-sagemaker" and not scope.subnets:
         said.append("jobs run in SageMaker's own network: set [aws] subnets for one of yours")
@@ -293,18 +310,33 @@ def _bucket(scope: Scope) -> list[Statement]:
 
 
 def _roles(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
+    """Look at the roles and pass them on; make them too, where a boundary keeps what they can be given."""
+    arns = [scope.role_arn(kind) for kind in kinds]
+    passed = [_pass(kind, scope.role_arn(kind)) for kind in kinds]
+    if scope.boundary:
+        return [*_making(scope, *kinds, profile=profile), *passed]
+    looks = [allow("LookAtRoles", _LOOKS_AT_ROLES, arns)]
+    if profile:
+        looks.append(allow("LookAtProfile", _LOOKS_AT_PROFILE, _profiles(scope)))
+    return [*looks, *passed]
+
+
+def _making(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
     arns = [scope.role_arn(kind) for kind in kinds]
     bounded = {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}} if scope.boundary else None
     bounds = ["iam:PutRolePermissionsBoundary"] if scope.boundary else []
     made = [
         allow("LookAtRoles", [*_LOOKS_AT_ROLES, "iam:TagRole"], arns),
         allow("MakeRoles", [*_MAKES_ROLES, *bounds], arns, bounded),
-        *(_pass(kind, scope.role_arn(kind)) for kind in kinds),
     ]
     if profile:
-        profiles = [scope.everywhere("iam", f"instance-profile/{scope.role_name(kind)}") for kind in kinds]
-        made.append(allow("Profile", _PROFILE, [*profiles, *arns]))
+        of_machines = scope.role_arn(EC2_TRAINING)
+        made.append(allow("Profile", [_LOOKS_AT_PROFILE, *_MAKES_PROFILE], [*_profiles(scope), of_machines]))
     return made
+
+
+def _profiles(scope: Scope) -> list[str]:
+    return [scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")]
 
 
 def _pass(kind: str, role: str) -> Statement:

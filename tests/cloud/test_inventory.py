@@ -143,6 +143,7 @@ def test_a_whole_training_stays_within_the_policies(account: Server, aws: Aws, t
     scope = Scope.of(aws)
     words = ("--instances", 1, "--instance-type", "ml.m5.large", "--epochs", 1, "--yes")
     commands: list[tuple[str, tuple[object, ...]]] = [
+        ("setup", ("iam", "setup", "--yes")),
         ("train-sagemaker", ("train-sagemaker", photos, *words)),
         ("status", ("status", "--json")),
         ("destroy", ("destroy", "--data", "--yes")),

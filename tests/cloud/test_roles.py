@@ -121,13 +121,20 @@ def test_who_may_assume_a_role(name: str) -> None:
         assert fnmatch.fnmatch(condition["ArnLike"]["aws:SourceArn"], f"arn:aws:*:eu-west-1:{PLAIN.account}:*")
 
 
-def test_making_roles_is_bounded_where_a_boundary_is_set() -> None:
+MAKING = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"}
+
+
+def test_making_roles_is_bounded_or_for_administrators() -> None:
+    """Who may make a role and pass it on can give itself any right."""
     for name in ("train-sagemaker", "train-ec2", "deploy"):
         for statement, actions, _ in statements(MAKERS[name](FULL)):
-            if {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"} & set(actions):
+            if MAKING & set(actions):
                 assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": FULL.boundary}}
+        assert not any(MAKING & set(actions) for _, actions, _ in statements(MAKERS[name](PLAIN)))
+        assert [said for said in people.notes(name, PLAIN) if "dogbreed iam setup" in said]
         assert not [said for said in people.notes(name, FULL) if "any right" in said]
-        assert [said for said in people.notes(name, PLAIN) if "any right" in said]
+    assert any(MAKING & set(actions) for _, actions, _ in statements(MAKERS["setup"](PLAIN)))
+    assert [said for said in people.notes("setup", PLAIN) if "administrators only" in said]
 
 
 def test_with_a_role_that_somebody_else_made_none_can_be_made() -> None:
