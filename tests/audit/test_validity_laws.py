@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dogbreed.audit import managed
+from dogbreed.audit import managed, tables
 from dogbreed.audit.document import make_policy
 from dogbreed.audit.finding import Finding
 from dogbreed.audit.model import HOLE, NOWHERE, UNKNOWN, Kind, Policy
+from dogbreed.audit.validity.actions import expand
 from dogbreed.audit.validity.check import look_at_policy
 
 FLAGGED = {
@@ -101,3 +102,19 @@ def test_nothing_breaks_it(document: dict[str, Any], kind: Kind) -> None:
     for one in found:
         assert one.rule.startswith("AA-")
         json.dumps(one.to_json()).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ("iam:" + "*" * 300 + "P", "iam:*P"),
+        ("iam:Put" + "*" * 300, "iam:Put*"),
+        ("iam:*" + "*?" * 12 + "y", "iam:????????????*y"),
+        ("iam:" + "*e" * 200, "iam:nothing"),
+    ],
+)
+def test_runs_of_wildcards_mean_what_one_means_and_end(long: str, short: str) -> None:
+    assert expand(long) == expand(short)
+    assert tables.expand(long) == tables.expand(short)
+    document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": long, "Resource": "*"}}
+    look_at_policy(make_policy(document, Kind.IDENTITY, "p", NOWHERE))

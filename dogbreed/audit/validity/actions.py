@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 from functools import cache, lru_cache
 
-from dogbreed.audit import facts
+from dogbreed.audit import facts, pattern
+from dogbreed.audit.answer import YES
 from dogbreed.audit.finding import Severity
 from dogbreed.audit.source import Path
 from dogbreed.audit.validity.look import Look, Part
@@ -39,9 +39,7 @@ def expand(action: str) -> frozenset[str]:
         return _all(service)
     if "*" not in verb and "?" not in verb:
         return frozenset([f"{service}:{verb}"]) if verb in facts.actions(service) else _NOTHING
-    wild = {"*": ".*", "?": "."}
-    named = re.compile("".join(wild.get(sign) or re.escape(sign) for sign in verb)).fullmatch
-    return frozenset(f"{service}:{name}" for name in facts.actions(service) if named(name))
+    return frozenset(f"{service}:{name}" for name in facts.actions(service) if pattern.matches(verb, name) is YES)
 
 
 @cache
