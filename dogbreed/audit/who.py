@@ -118,10 +118,15 @@ def _names_in_aws(value: str, who: Who) -> tuple[Answer, How]:
 
 
 def _excepts(kind: str, value: str, who: Who) -> Answer:
-    """Whether a NotPrincipal leaves somebody out; a session only when it is itself named, or its whole account."""
+    """Whether a NotPrincipal leaves somebody out: only who is named, not every session of a role or all of an account.
+
+    The account stands in the list beside the principal because AWS "might validate the account first": by itself it
+    leaves out no more than the account's root user.
+    """
     answer, how = _names(kind, value, who)
-    if how is How.ROLE and who.arn not in (who.role, value):
-        return NO
+    if how is How.ACCOUNT or (how is How.ROLE and who.arn not in (who.role, value)):
+        # Which account a canonical user is, is not known: it may be the root user's.
+        return answer if who.kind is Kind.ROOT else NO
     return answer
 
 

@@ -152,7 +152,14 @@ def test_each_level_of_scps_has_to_allow() -> None:
         ([ROLE], USER, "no"),
         ([ROLE, SESSION], SESSION, "yes"),
         ([ROLE], SESSION, "no"),
-        ([f"arn:aws:iam::{ACCOUNT}:root"], USER, "yes"),
+        ([ROLE, ROOT["AWS"]], SESSION, "no"),
+        # The account beside somebody lets that one pass, not everybody else of the account.
+        ([ROOT["AWS"]], USER, "no"),
+        ([ROLE, ROOT["AWS"]], USER, "no"),
+        ([ROLE, ACCOUNT], USER, "no"),
+        ([USER, ROOT["AWS"]], USER, "yes"),
+        ([ROOT["AWS"]], ROOT["AWS"], "yes"),
+        ([USER], ROOT["AWS"], "no"),
     ],
 )
 def test_a_deny_with_not_principal(listed: list[str], principal: str, expected: str) -> None:
