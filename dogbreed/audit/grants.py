@@ -109,13 +109,17 @@ class Rights:
     def __init__(self, identity: Iterable[Policy], limits: Iterable[Iterable[Policy]] = ()) -> None:
         self.identity = Layer(identity)
         self.limits = [Layer(policies) for policies in limits]
+        self._limits_of_invited = self.limits
 
     @classmethod
     def of(cls, principal: Principal) -> Rights:
         """Those of a principal of the corpus; its SCPs do not bind a service-linked role."""
         limits = [[principal.boundary]] if principal.boundary else []
         linked = "/aws-service-role/" in principal.arn
-        return cls(policies_of(principal), [*limits, *([] if linked else principal.scps)])
+        rights = cls(policies_of(principal), [*limits, *([] if linked else principal.scps)])
+        # What a resource's policy grants to a user by name is not limited by the user's boundary.
+        rights._limits_of_invited = rights.limits[len(limits) :] if principal.kind == "user" else rights.limits
+        return rights
 
     def on(self, action: str, arns: Iterable[str], facts: Facts) -> Iterator[Grant]:
         """What is granted of an action on resources that match one of `arns`."""
@@ -127,25 +131,33 @@ class Rights:
                 continue
             for glob, known in resources(statement, arns, facts):
                 denied = denied or _Denied(self._sure_denies(action, facts), facts)
-                for grant in self._within_limits(Grant(action, glob, statement, min(sure, known)), facts):
+                for grant in _within(self.limits, Grant(action, glob, statement, min(sure, known)), facts):
                     yield from denied.rest(grant)
+
+    def invited(self, grant: Grant, facts: Facts) -> bool:
+        """Whether a grant that a resource's own policy makes by name is left by limits and Denies."""
+        facts = keys_of(grant.action, facts)
+        denied = _Denied(self._sure_denies(grant.action, facts), facts)
+        return any(denied.rest(one) for one in _within(self._limits_of_invited, grant, facts))
 
     def _sure_denies(self, action: str, facts: Facts) -> list[Statement]:
         """The Denies of all layers whose conditions surely hold."""
         layers = (self.identity, *self.limits)
         return [one for layer in layers for one in layer.denies(action) if all_hold(one, facts) is YES]
 
-    def _within_limits(self, grant: Grant, facts: Facts) -> list[Grant]:
-        grants = [grant]
-        for layer in self.limits:
-            grants = [
-                replace(one, resource=glob)
-                for one in grants
-                for statement in layer.allows(one.action)
-                if all_hold(statement, facts) is not NO
-                for glob, _ in resources(statement, (one.resource,), facts)
-            ]
-        return list(dict.fromkeys(grants))
+
+def _within(limits: Iterable[Layer], grant: Grant, facts: Facts) -> list[Grant]:
+    """The parts of a grant that every limit allows, too."""
+    grants = [grant]
+    for layer in limits:
+        grants = [
+            replace(one, resource=glob)
+            for one in grants
+            for statement in layer.allows(one.action)
+            if all_hold(statement, facts) is not NO
+            for glob, _ in resources(statement, (one.resource,), facts)
+        ]
+    return list(dict.fromkeys(grants))
 
 
 class _Denied:

@@ -21,6 +21,7 @@ _DATA = FilePath(__file__).parent / "data"
 # The account in an ARN of IAM: twelve characters, so neither "aws" nor nothing.
 _ACCOUNT = "?" * 12
 PASS_ROLE = "iam:passrole"
+ASSUME_ROLE = "sts:assumerole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ def paths() -> tuple[EscalationPath, ...]:
         )
         for row in rows
     )
+
+
+@cache
+def assuming() -> EscalationPath:
+    """The path of who assumes a role."""
+    return next(path for path in paths() if path.needs[0][0].action == ASSUME_ROLE)
 
 
 @cache

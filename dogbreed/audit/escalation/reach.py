@@ -45,7 +45,7 @@ class Reach:
         self._gained: dict[int, tuple[Sequence[Principal], Power]] = {}
         for principal in world.principals:
             actor = Actor.of(principal)
-            self.ways[principal.arn] = list(ways(actor))
+            self.ways[principal.arn] = [*ways(actor), *world.invitations(actor)]
             self.edges[principal.arn] = [edge for edge in self._edges(actor, self.ways[principal.arn]) if edge.targets]
         self._spread()
 

@@ -7,14 +7,17 @@ is open, and stands for something that exists, trusts whom it has to, and is mor
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 
-from dogbreed.audit import pattern
+from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES
-from dogbreed.audit.conditions import Facts, all_hold
+from dogbreed.audit.conditions import ANY, Facts, all_hold
 from dogbreed.audit.escalation.actor import SELF, Actor
 from dogbreed.audit.escalation.ways import Way
+from dogbreed.audit.grants import Grant
 from dogbreed.audit.model import Corpus, Principal, Statement
+from dogbreed.audit.tables import ASSUME_ROLE
 from dogbreed.audit.who import How, Who, named, read
 
 # The services that run what a path takes over, by the service of its first action.
@@ -40,7 +43,7 @@ class World:
         self.principals = [one for one in corpus.principals if one.arn]
         self._by_arn = {one.arn: one for one in self.principals}
         self._trusted: dict[tuple[str, tuple[str, ...]], list[Principal]] = {}
-        self._openings: dict[str, list[Statement]] = {}
+        self._openings: dict[str, tuple[list[Statement], list[Statement]]] = {}
         self._lets: dict[str, list[str]] = {}
         self._matched: dict[tuple[str, str], list[Principal]] = {}
 
@@ -104,13 +107,45 @@ class World:
         ]
 
     def _lets_in(self, role: Principal, who: Who, facts: Facts) -> bool:
-        """Whether the trust policy of a role possibly lets somebody in."""
+        """Whether the trust policy of a role possibly lets somebody in, and does not surely keep it out."""
         if role.arn not in self._openings:
-            statements = role.trust.statements if role.trust else ()
-            opening = [one for one in statements if one.allows and _speaks_of_assuming(one)]
-            self._openings[role.arn] = [one for one in opening if _speaks_of_people(one)]
-        opening = self._openings[role.arn]
-        return any(named(one, who)[0] is not NO and all_hold(one, facts) is not NO for one in opening)
+            self._openings[role.arn] = (_of_people(role, "Allow"), _of_people(role, "Deny"))
+        opening, closing = self._openings[role.arn]
+        let_in = any(named(one, who)[0] is not NO and all_hold(one, facts) is not NO for one in opening)
+        return let_in and not any(_keeps_out(one, who, facts) for one in closing)
+
+    @cached_property
+    def _inviting(self) -> dict[str, list[Principal]]:
+        """The roles by what their trust policies name: whom they let in without a policy of its own."""
+        found: dict[str, dict[str, Principal]] = defaultdict(dict)
+        for role in self.roles:
+            for statement in _of_people(role, "Allow"):
+                for _, value in statement.principals or ():
+                    found[value][role.arn] = role
+        return {value: list(roles.values()) for value, roles in found.items()}
+
+    def invitations(self, actor: Actor) -> list[Way]:
+        """The ways to roles of the own account that name the actor itself, so that it needs no policy to assume them.
+
+        Limits and Denies of the actor still count.
+        """
+        own = actor.principal
+        if own is None or own.kind not in ("user", "role"):
+            return []
+        who, facts = read(own.arn), actor.facts()
+        roles = {one.arn: one for value in (own.arn, "*") for one in self._inviting.get(value, ())}
+        found = []
+        for role in roles.values():
+            if role is own or role.account != own.account or not self._lets_in(role, who, facts):
+                continue
+            for statement in self._openings[role.arn][0]:
+                answer, how = named(statement, who)
+                sure = min(answer, all_hold(statement, facts))
+                grant = Grant(ASSUME_ROLE, role.arn, statement, sure)
+                if sure is not NO and how is not How.ACCOUNT and actor.rights.invited(grant, facts):
+                    found.append(Way(tables.assuming(), (grant,)))
+                    break
+        return found
 
     def reached(self, actor: Actor, way: Way) -> list[Principal]:
         """The known principals that a way leads to; the actor itself stands for rights that it gives itself."""
@@ -154,12 +189,13 @@ class World:
         if own is None:
             return found
         who = read(own.arn)
+        invited = {way.target for way in self.invitations(actor)} if targets else set()
         for one in targets:
             if one is own:
                 return [one]
             if one.kind == "role":
-                may = next(iter(actor.rights.on("sts:assumerole", (one.arn,), facts)), None)
-                if (may or _names_directly(one, who)) and self._lets_in(one, who, facts):
+                may = next(iter(actor.rights.on(ASSUME_ROLE, (one.arn,), facts)), None)
+                if one.arn in invited or (may and self._lets_in(one, who, facts)):
                     found.append(one)
             elif any(
                 next(iter(actor.rights.on(action, (one.arn,), facts)), None)
@@ -187,33 +223,41 @@ class World:
 
 
 def _services_of(role: Principal) -> list[str]:
-    """The services, as they are written, that a role's trust policy lets in."""
+    """The services, as they are written, that a role's trust policy lets in and does not surely keep out."""
+    statements = [one for one in (role.trust.statements if role.trust else ()) if _speaks_of_assuming(one)]
+    closing = [one for one in statements if one.denies]
     return [
         value
-        for statement in (role.trust.statements if role.trust else ())
-        if statement.allows and _speaks_of_assuming(statement)
+        for statement in statements
+        if statement.allows
         for kind, value in statement.principals or ()
-        if kind in ("*", "Service")
+        if kind in ("*", "Service") and not any(_keeps_out(one, read(value), lambda key: ANY) for one in closing)
     ]
 
 
 def _speaks_of_assuming(statement: Statement) -> bool:
-    return any(pattern.matches(glob.lower(), "sts:assumerole") is not NO for glob in statement.actions or ())
+    if statement.not_actions is not None:
+        return not any(pattern.matches(glob.lower(), ASSUME_ROLE) is YES for glob in statement.not_actions)
+    return any(pattern.matches(glob.lower(), ASSUME_ROLE) is not NO for glob in statement.actions or ())
 
 
-def _speaks_of_people(statement: Statement) -> bool:
-    """Whether a statement can let in anybody but services and identity providers."""
-    kinds = [kind.lower() for kind, _ in statement.principals or (("*", "*"),)]
-    return any(kind not in ("service", "federated") for kind in kinds)
+def _of_people(role: Principal, effect: str) -> list[Statement]:
+    """The statements of a role's trust policy on assuming it, but those of services and identity providers only."""
+    statements = role.trust.statements if role.trust else ()
+    found = [one for one in statements if one.effect == effect and _speaks_of_assuming(one)]
+    return [one for one in found if any(kind.lower() not in ("service", "federated") for kind, _ in _named_in(one))]
 
 
-def _names_directly(role: Principal, who: Who) -> bool:
-    """Whether a role's trust policy names somebody, so that no identity policy is needed."""
-    for one in role.trust.statements if role.trust else ():
-        answer, how = named(one, who)
-        if one.allows and answer is YES and how is not How.ACCOUNT:
-            return True
-    return False
+def _named_in(statement: Statement) -> Iterable[tuple[str, str]]:
+    """Whom a statement may speak of."""
+    return statement.principals or (("*", "*"),)
+
+
+def _keeps_out(denying: Statement, who: Who, facts: Facts) -> bool:
+    """Whether a Deny of a trust policy surely speaks of somebody."""
+    actions = denying.actions
+    sure = actions is None or any(pattern.matches(glob.lower(), ASSUME_ROLE) is YES for glob in actions)
+    return sure and named(denying, who)[0] is YES and all_hold(denying, facts) is YES
 
 
 def _is_member(own: Principal, glob: str) -> bool:
