@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dogbreed.audit.answer import NO, UNKNOWN
 from dogbreed.audit.attached import policies_of, unknown_policies
 from dogbreed.audit.decide import Decision, Layers, Request, decide
-from dogbreed.audit.document import make_policy
-from dogbreed.audit.model import NOWHERE, Corpus, Kind, Policy, Principal
+from dogbreed.audit.limits import level
+from dogbreed.audit.model import Corpus, Kind, Policy, Principal
 from dogbreed.audit.who import Who, read
-
-_FULL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}}
 
 
 def can(
@@ -68,18 +66,10 @@ def _alone(corpus: Corpus, resource_policies: Sequence[Policy]) -> Layers:
         resource_policies,
         boundaries[0] if boundaries else None,
         by_kind[Kind.SESSION] or None,
-        _level(by_kind[Kind.SCP]),
-        _level(by_kind[Kind.RCP]),
+        level(by_kind[Kind.SCP]),
+        level(by_kind[Kind.RCP]),
         by_kind[Kind.VPC_ENDPOINT][0] if by_kind[Kind.VPC_ENDPOINT] else None,
     )
-
-
-def _level(policies: list[Policy]) -> list[list[Policy]]:
-    """Control policies as one level; where all of them only deny, AWS's own that allows everything is there too."""
-    if not policies:
-        return []
-    allows = any(statement.allows for policy in policies for statement in policy.statements)
-    return [policies if allows else [*policies, make_policy(_FULL, Kind.SCP, "FullAWSAccess", NOWHERE)]]
 
 
 def _of_resource(corpus: Corpus, action: str, resource: str) -> list[Policy]:

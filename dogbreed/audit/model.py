@@ -237,7 +237,7 @@ class Corpus:
             for policy in (*one.policies, one.boundary, one.trust, *(scp for level in one.scps for scp in level))
         )
         for policy in (*self.policies, *attached, *(policy for one in self.resources for policy in one.policies)):
-            if policy is not None and id(policy) not in seen and ":iam::aws:policy/" not in policy.arn:
+            if policy is not None and id(policy) not in seen and "::aws:policy/" not in policy.arn:
                 seen.add(id(policy))
                 yield policy
 

@@ -13,6 +13,7 @@ from dogbreed.audit.escalation.power import is_admin
 from dogbreed.audit.escalation.rules import reach_of
 from dogbreed.audit.escalation.ways import width
 from dogbreed.audit.finding import Category, Confidence, Finding, Location, Rule, Severity, check
+from dogbreed.audit.limits import of_alone
 from dogbreed.audit.model import Corpus, Kind, Policy, Principal, Resource, Statement
 from dogbreed.audit.tables import PASS_ROLE
 
@@ -142,7 +143,7 @@ def _left_of_passing(policy: Policy, corpus: Corpus) -> dict[int, set[str]]:
         corpus.computed["holders"] = holders
     have: list[Principal] = corpus.computed["holders"].get(id(policy), [])
     left: dict[int, set[str]] = {}
-    for actor in [Actor.of(principal) for principal in have] or [Actor.alone(policy)]:
+    for actor in [Actor.of(principal) for principal in have] or [Actor.alone(policy, of_alone(corpus))]:
         for grant in actor.rights.on(PASS_ROLE, tables.need("iam:PassRole").arns, actor.facts()):
             if grant.statement.policy is policy:
                 left.setdefault(grant.statement.index, set()).add(grant.resource)

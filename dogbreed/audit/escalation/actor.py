@@ -43,9 +43,9 @@ class Actor:
         return cls(principal.arn or principal.name, principal.location, Rights.of(principal), principal)
 
     @classmethod
-    def alone(cls, policy: Policy) -> Actor:
-        """The principal that has just this policy."""
-        return cls(policy.name, policy.location, Rights([policy]))
+    def alone(cls, policy: Policy, limits: Iterable[Iterable[Policy]] = ()) -> Actor:
+        """The principal that has just this policy, within limits from outside."""
+        return cls(policy.name, policy.location, Rights([policy], limits))
 
     def facts(self, **keys: Value) -> Facts:
         """The keys of a request that this actor shapes to its liking; `keys` with `_` for `:`."""

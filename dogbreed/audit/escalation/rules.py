@@ -18,6 +18,7 @@ from dogbreed.audit.escalation.ways import Way, ways, width
 from dogbreed.audit.escalation.world import World
 from dogbreed.audit.finding import Category, Confidence, Finding, Location, Rule, Severity, Undecided, check
 from dogbreed.audit.grants import Grant
+from dogbreed.audit.limits import of_alone
 from dogbreed.audit.model import HOLE, NOWHERE, Corpus, Kind, Policy, Principal
 
 _SHOWN = 5
@@ -93,7 +94,7 @@ def escalation_of_principal(principal: Principal, corpus: Corpus) -> Iterator[Fi
 def escalation_of_policy(policy: Policy, corpus: Corpus) -> Iterator[Finding]:
     """What somebody who has just this policy can become."""
     if policy.kind in (Kind.IDENTITY, Kind.PERMISSION_SET) and corpus.stands_alone(policy):
-        yield from _judge(Actor.alone(policy), reach_of(corpus))
+        yield from _judge(Actor.alone(policy, of_alone(corpus)), reach_of(corpus))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from dogbreed.audit import limits
 from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import Corpus
 from dogbreed.audit.parse import files
@@ -42,4 +43,5 @@ def read(paths: Iterable[Path] = ()) -> Corpus:
         taken = {one.at().file for policy in found.every_policy() for one in policy.statements}
         corpus.policies = [policy for policy in corpus.policies if policy.location.file not in taken]
         corpus.add(found)
+    limits.bind(corpus)
     return corpus
