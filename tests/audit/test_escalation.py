@@ -205,6 +205,33 @@ def test_writing_rights_counts_where_they_are_ones_own() -> None:
     assert judged(role("dev", allow("iam:PutGroupPolicy"), trusts=ROOT), role("other"))["dev"] == []
 
 
+def holding(principal: Principal, name: str) -> Principal:
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/{name}"
+    principal.policies.append(policy(document(allow("s3:ListBucket", "arn:aws:s3:::x")), arn=arn))
+    return principal
+
+
+def test_writing_a_policy_counts_where_somebody_has_it_whom_one_is_or_becomes() -> None:
+    writes = allow("iam:CreatePolicyVersion", f"arn:aws:iam::{ACCOUNT}:policy/team")
+    critical = ("iam-001", "critical")
+
+    def found(dev: Principal, *others: Principal) -> set[tuple[str, str]]:
+        return {(one.rule, str(one.severity)) for one in judged(dev, *others, role("boss", ADMIN))["dev"]}
+
+    dev = role("dev", writes, kind="user")
+    assert critical in found(holding(role("dev", writes, kind="user"), "team"))
+    assert found(dev, holding(role("other", trusts="ec2"), "team")) == set()
+    assert found(holding(dev, "mine"), holding(role("other", trusts=ROOT), "team")) == set(), "nothing lets it in"
+    assumes = role("dev", writes, allow("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/*"), kind="user")
+    assert critical in found(assumes, holding(role("other", trusts=ROOT), "team"))
+    assert critical not in found(assumes, holding(role("other", trusts=ROOT), "another"))
+    assert critical in found(dev, holding(role("other", trusts=dev.arn), "team"))
+    runs = role("dev", writes, PASS_TO_EC2, kind="user")
+    assert critical in found(runs, holding(role("other", trusts="ec2"), "team"))
+    keys = role("dev", writes, allow("iam:CreateAccessKey"), kind="user")
+    assert critical in found(keys, holding(role("ann", kind="user"), "team"))
+
+
 def test_a_service_linked_role_is_left_alone() -> None:
     other = role("other", trusts="config")
     linked = role("aws-service-role/x.amazonaws.com/X", ADMIN, trusts="x")

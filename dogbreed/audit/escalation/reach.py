@@ -14,7 +14,7 @@ from dogbreed.audit.escalation.world import World
 from dogbreed.audit.model import Principal
 
 # Who writes its own permissions, or those of a principal that it can become, has them all.
-_GRANTS_OTHERS = ("role-grant", "user-grant")
+_GRANTS_OTHERS = ("role-grant", "user-grant", "policy")
 WRITES_RIGHTS = frozenset({"policy", "role-grant", "user-grant", "group-grant", "permission-set", "group-boundary"})
 
 
@@ -64,12 +64,12 @@ class Reach:
         return [self._handed_on(edge, become) if not edge.targets else edge for edge in edges] if become else edges
 
     def _handed_on(self, edge: Edge, become: set[str]) -> Edge:
-        """A way to write the rights of roles or users, with those of them that another way leads to."""
+        """A way to write the rights of roles, users or policies, with those to whom another way leads."""
         reach = edge.way.path.reach
         if reach not in _GRANTS_OTHERS:
             return edge
-        named = self.world.named(edge.way.target, reach.removesuffix("-grant"))
-        return Edge(edge.way, [one for one in named if one.arn in become])
+        given = self.world.given(reach, edge.way.target)
+        return Edge(edge.way, [one for one in given if one.arn in become])
 
     def power(self, actor: Actor) -> Power:
         """What an actor's own policies give it."""

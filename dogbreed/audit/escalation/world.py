@@ -162,10 +162,33 @@ class World:
                 found = self._joined(target)
             case "workload":
                 found = self._running(way)
-            case "role-grant" | "user-grant":
-                found = self._mine(self.named(target, path.reach.removesuffix("-grant")), actor)
+            case "role-grant" | "user-grant" | "policy":
+                found = self._mine(self.given(path.reach, target), actor)
             case _:
                 found = [own] if own is not None and self._is_own(own, path.reach, target) else []
+        return found
+
+    def given(self, reach: str, target: str) -> list[Principal]:
+        """The users and roles to which a way to write roles, users or policies gives rights."""
+        if reach == "policy":
+            return self._holders(target)
+        return self.named(target, reach.removesuffix("-grant"))
+
+    def _holders(self, glob: str) -> list[Principal]:
+        """The users and roles that have a policy which a pattern names."""
+        key = (glob, "policy")
+        if key not in self._matched:
+            arns = [arn for arn in self._attached if pattern.arn_matches(glob, arn) is not NO]
+            self._matched[key] = list({one.arn: one for arn in arns for one in self._attached[arn]}.values())
+        return self._matched[key]
+
+    @cached_property
+    def _attached(self) -> dict[str, list[Principal]]:
+        """The users and roles by the managed policies that they have."""
+        found: dict[str, list[Principal]] = defaultdict(list)
+        for one in self.principals:
+            for arn in {policy.arn for policy in one.policies if policy.arn} if one.kind != "group" else ():
+                found[arn].append(one)
         return found
 
     def _is_own(self, own: Principal, reach: str, target: str) -> bool:
@@ -173,8 +196,6 @@ class World:
         match reach:
             case "group-grant":
                 return _is_member(own, target)
-            case "policy":
-                return any(policy.arn and pattern.arn_matches(target, policy.arn) is not NO for policy in own.policies)
             case "user-boundary" | "role-boundary":
                 bounded = own.boundary is not None or bool(own.boundary_unresolved)
                 return bounded and pattern.arn_matches(target, own.arn) is not NO
@@ -184,15 +205,14 @@ class World:
     def _mine(self, targets: list[Principal], actor: Actor) -> list[Principal]:
         """Of principals whose policies can be written: the actor itself, and those that it can become."""
         own = actor.principal
-        facts = actor.facts()
+        if own is None or not targets:
+            return []
+        if any(one is own for one in targets):
+            return [own]
+        facts, who = actor.facts(), read(own.arn)
+        invited = {way.target for way in self.invitations(actor)}
         found: list[Principal] = []
-        if own is None:
-            return found
-        who = read(own.arn)
-        invited = {way.target for way in self.invitations(actor)} if targets else set()
         for one in targets:
-            if one is own:
-                return [one]
             if one.kind == "role":
                 may = next(iter(actor.rights.on(ASSUME_ROLE, (one.arn,), facts)), None)
                 if one.arn in invited or (may and self._lets_in(one, who, facts)):
