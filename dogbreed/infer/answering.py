@@ -71,7 +71,7 @@ class Answering(ABC):
 
         `sources` is read only a little ahead of the answers, so it may be endless.
         """
-        count = workers or _processors()
+        count = workers or processors()
         jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # Daemons, so that an interrupted process does not wait for a slow download ...
         threads = [threading.Thread(target=self._work, args=(jobs, top_k), daemon=True) for _ in range(count)]
@@ -114,7 +114,7 @@ class Answering(ABC):
             job.done.set()
 
 
-def _processors() -> int:
+def processors() -> int:
     """The processors that this process may use, which in a container are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

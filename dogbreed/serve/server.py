@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import socket
 import time
@@ -16,6 +15,7 @@ import uvicorn
 
 from dogbreed.config import ServeSettings
 from dogbreed.errors import DogbreedError
+from dogbreed.infer.answering import processors
 from dogbreed.infer.predictor import Predictor
 from dogbreed.run import Run
 from dogbreed.serve.app import create
@@ -60,7 +60,7 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
 
     Raises DogbreedError when the port cannot be had or the Run's model cannot be used.
     """
-    threads = settings.threads or _processors()
+    threads = settings.threads or processors()
     predictor = Predictor.open(run)
     # Before the application, whose threads would have to be ended if this failed.
     listening = _listen(settings.host, settings.port)
@@ -125,7 +125,3 @@ def _listen(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         raise DogbreedError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port") from error
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
