@@ -23,13 +23,14 @@ def can(
     """Whether a principal may do something to a resource.
 
     `principal` is an ARN (of a user, role, session or root), an account, a service or `*`; a principal that is not
-    among those found has the policies that stand alone. Condition keys that `context` does not name are absent.
+    among those found has the policies of the only one without a name, else those that stand alone. Condition keys that
+    `context` does not name are absent.
     `account` is the owner of a resource whose ARN does not say it.
     """
     who = read(principal)
     known = _find(corpus, who, principal)
     # A bare name stands for the principal that is called so.
-    actor = known.arn if known and not who.account else principal
+    actor = known.arn if known and known.arn and not who.account else principal
     request = Request(actor, action, resource, dict(context or {}), account, known.tags if known else {})
     resource_policies = _of_resource(corpus, action, resource)
     if known is None:
@@ -52,7 +53,9 @@ def _find(corpus: Corpus, who: Who, text: str) -> Principal | None:
     for one in corpus.principals:
         if one.kind == "role" and role and one.name == role and (not one.account or one.account == who.account):
             return one
-    return next((one for one in corpus.principals if one.name == text), None)
+    nameless = [one for one in corpus.principals if not one.arn and who.account]
+    # One file that holds the policies of somebody, without a name, is about whoever is asked for.
+    return next((one for one in corpus.principals if one.name == text), nameless[0] if len(nameless) == 1 else None)
 
 
 def _alone(corpus: Corpus, resource_policies: Sequence[Policy]) -> Layers:

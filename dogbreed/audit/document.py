@@ -33,7 +33,9 @@ _TRUST_ACTIONS = ("sts:assume", "sts:tagsession", "sts:setsourceidentity", "sts:
 _KIND_OF_KEY = {
     "assumerolepolicydocument": Kind.TRUST,
     "assumerolepolicy": Kind.TRUST,
+    "trust": Kind.TRUST,
     "trustpolicy": Kind.TRUST,
+    "identity": Kind.IDENTITY,
     "identitypolicy": Kind.IDENTITY,
     "identitypolicies": Kind.IDENTITY,
     "resourcepolicy": Kind.RESOURCE,
@@ -41,11 +43,16 @@ _KIND_OF_KEY = {
     "keypolicy": Kind.RESOURCE,
     "bucketpolicy": Kind.RESOURCE,
     "repositorypolicytext": Kind.RESOURCE,
+    "boundary": Kind.BOUNDARY,
     "permissionsboundary": Kind.BOUNDARY,
     "permissionsboundaries": Kind.BOUNDARY,
     "permissionboundaries": Kind.BOUNDARY,
+    "scp": Kind.SCP,
+    "scps": Kind.SCP,
     "servicecontrolpolicy": Kind.SCP,
     "servicecontrolpolicies": Kind.SCP,
+    "rcp": Kind.RCP,
+    "rcps": Kind.RCP,
     "resourcecontrolpolicy": Kind.RCP,
     "resourcecontrolpolicies": Kind.RCP,
     "sessionpolicy": Kind.SESSION,
@@ -54,6 +61,8 @@ _KIND_OF_KEY = {
     "vpcendpointpolicies": Kind.VPC_ENDPOINT,
     "inlinepolicy": Kind.PERMISSION_SET,
 }
+# What `aws organizations describe-policy` calls the policy in its Content.
+_KIND_OF_TYPE = {"SERVICE_CONTROL_POLICY": Kind.SCP, "RESOURCE_CONTROL_POLICY": Kind.RCP}
 _DEEPEST = 12
 
 
@@ -121,6 +130,16 @@ def is_policy(value: Any) -> bool:
     return all(one is UNKNOWN or (isinstance(one, Mapping) and "Effect" in _elements(one)) for one in statement)
 
 
+def plain_key(key: Any) -> str:
+    """A key without the differences of spelling: small letters, no underscores or hyphens."""
+    return str(key).lower().replace("_", "").replace("-", "")
+
+
+def kind_of_key(key: Any) -> Kind | None:
+    """What kind of policy stands under a key, None when the key does not say."""
+    return _KIND_OF_KEY.get(plain_key(key))
+
+
 def guess_kind(policy: Policy) -> Kind:
     """Trust or resource when a statement names principals, identity otherwise (an SCP looks the same)."""
     if not any(one.principals is not None or one.not_principals is not None for one in policy.statements):
@@ -139,8 +158,10 @@ def _walk(value: Any, source: Source, name: str, kind: Kind | None, path: Path) 
             yield make_policy(inner, kind, name, inner_source, inner_path)
     elif len(path) < _DEEPEST:
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        if isinstance(value, dict) and isinstance(summary := value.get("PolicySummary"), dict):
+            kind = _KIND_OF_TYPE.get(str(summary.get("Type")), kind)
         for key, member in members:
-            known = _KIND_OF_KEY.get(str(key).lower().replace("_", ""), kind)
+            known = kind_of_key(key) or kind
             called = f"{name}#{key}" if isinstance(key, str) and isinstance(member, dict | str) else name
             yield from _walk(member, source, called if is_policy(member) else name, known, (*path, key))
 

@@ -11,6 +11,7 @@ from cases import ACCOUNT, allow, deny, document
 from test_discovery import tree
 
 from dogbreed.audit import engine
+from dogbreed.audit.ask import can
 from dogbreed.audit.parse import read
 
 WRITES = document(allow("iam:PutUserPolicy"))
@@ -68,3 +69,57 @@ def test_control_policies_of_a_terraform_module(tmp_path: Path) -> None:
     for scp, expected in ((NO_IAM, False), (EVERYTHING, True)):
         (tmp_path / "main.tf").write_text(module % (json.dumps(scp), json.dumps(ACCOUNT), json.dumps(WRITES)))
         assert escalates(tmp_path) is expected
+
+
+def test_can_answers_for_the_policies_of_one_object(tmp_path: Path) -> None:
+    corpus = read([tree(tmp_path, {"one.json": {"identity": [WRITES, ONLY_S3], "boundary": ONLY_S3}})])
+    assert str(can(corpus, USER, "s3:GetObject", "arn:aws:s3:::b/x").answer) == "yes"
+    assert str(can(corpus, USER, "iam:PutUserPolicy", USER).answer) == "no"
+
+
+OWN_KEYS = ["identity", "IdentityPolicy", "identity_policy", "identity-policies", "policy", "Policies", "attached"]
+
+
+@pytest.mark.parametrize("own", OWN_KEYS)
+@pytest.mark.parametrize(
+    ("limit", "content", "expected"),
+    [
+        ("boundary", ONLY_S3, False),
+        ("boundary", EVERYTHING, True),
+        ("PermissionsBoundary", ONLY_S3, False),
+        ("permissions_boundary", "arn:aws:iam::aws:policy/ReadOnlyAccess", False),
+        ("scp", NO_IAM, False),
+        ("scps", [document(deny("s3:*")), NO_IAM], False),
+        ("ServiceControlPolicies", [EVERYTHING], True),
+        ("trust", {"Statement": allow("sts:AssumeRole", None, Principal={"Service": "ec2.amazonaws.com"})}, True),
+    ],
+)
+def test_what_stands_in_one_object_is_of_one_principal(
+    tmp_path: Path, own: str, limit: str, content: Any, expected: bool
+) -> None:
+    held = {own: WRITES, limit: content}
+    assert escalates(tmp_path / "one", one=held) is expected
+    assert escalates(tmp_path / "many", one=held, two=held, three=[held, held]) is expected
+    assert escalates(tmp_path / "beside", one=held, policy=WRITES), "its limits are its own"
+
+
+@pytest.mark.parametrize("own", OWN_KEYS)
+def test_several_policies_in_one_object_add_up_and_those_of_a_list_do_not(tmp_path: Path, own: str) -> None:
+    halves = [document(allow("iam:PassRole")), document(allow("lambda:*"), deny("lambda:Update*"))]
+    made = {path.rule for path in engine.audit(read([tree(tmp_path / "a", {"one.json": {own: halves}})])).findings}
+    each = {path.rule for path in engine.audit(read([tree(tmp_path / "b", {"one.json": halves})])).findings}
+    assert "lambda-001" in made and "lambda-001" not in each
+
+
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [("SERVICE_CONTROL_POLICY", "scp"), ("RESOURCE_CONTROL_POLICY", "rcp"), ("TAG_POLICY", "identity")],
+)
+def test_the_answer_of_describe_policy_says_what_it_is(tmp_path: Path, type: str, kind: str) -> None:
+    answer = {"Policy": {"PolicySummary": {"Id": "p-1", "Type": type}, "Content": json.dumps(WRITES)}}
+    assert [str(one.kind) for one in read([tree(tmp_path, {"x.json": answer})]).policies] == [kind]
+
+
+def test_control_policies_beside_a_dump_in_one_file(tmp_path: Path) -> None:
+    assert not escalates(tmp_path / "a", dump=dump(ServiceControlPolicies=[NO_IAM]))
+    assert escalates(tmp_path / "b", dump=dump(ServiceControlPolicies=[EVERYTHING]))

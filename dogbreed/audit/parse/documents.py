@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from dogbreed.audit import jsontext
-from dogbreed.audit.document import find_policies
+from dogbreed.audit.document import find_policies, kind_of_key
 from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import Corpus, Kind, Resource
-from dogbreed.audit.parse import account, api, cloudformation, files, workflows
+from dogbreed.audit.parse import account, api, cloudformation, files, workflows, wrapped
 from dogbreed.audit.parse.assemble import assemble
 from dogbreed.audit.source import Path, Source
 
@@ -93,7 +93,9 @@ def _read(value: Any, source: Source, shown: str, corpus: Corpus, path: Path = (
     if workflows.is_workflow(value):
         return workflows.read_workflow(value, source, path)
     resources = api.read(value, source, path)
-    if not resources:
+    if not resources and (principal := wrapped.read_wrapped(value, source, shown, path)):
+        corpus.principals.append(principal)
+    elif not resources:
         corpus.policies += find_policies(value, source, shown, _kind_in(shown), path)
     return resources
 
@@ -101,7 +103,12 @@ def _read(value: Any, source: Source, shown: str, corpus: Corpus, path: Path = (
 def _whole(value: dict[str, Any], source: Source, path: Path) -> Corpus | None:
     """The corpus of a document that is complete in itself: a dump, a template, a plan."""
     if account.is_account(value):
-        return account.read_account(value, source, path)
+        found = account.read_account(value, source, path)
+        # The control policies of the organisation, where somebody has put them beside the dump.
+        for key, member in value.items():
+            if (kind := kind_of_key(key)) in (Kind.SCP, Kind.RCP):
+                found.policies += find_policies(member, source, source.file, kind, (*path, key))
+        return found
     if cloudformation.is_template(value):
         return assemble(cloudformation.read_template(value, source, path))
     if "planned_values" in value or "resource_changes" in value or _is_state(value):
