@@ -16,7 +16,7 @@ from dogbreed.audit.conditions import ANY, Facts, all_hold
 from dogbreed.audit.escalation.actor import SELF, Actor
 from dogbreed.audit.escalation.ways import Way
 from dogbreed.audit.grants import Grant
-from dogbreed.audit.model import Corpus, Principal, Statement
+from dogbreed.audit.model import HOLE, Corpus, Principal, Statement
 from dogbreed.audit.tables import ASSUME_ROLE
 from dogbreed.audit.who import How, Who, named, read
 
@@ -46,6 +46,7 @@ class World:
         self._openings: dict[str, tuple[list[Statement], list[Statement]]] = {}
         self._lets: dict[str, list[str]] = {}
         self._matched: dict[tuple[str, str], list[Principal]] = {}
+        self._arns: dict[str, frozenset[str]] = {}
 
     @cached_property
     def roles(self) -> list[Principal]:
@@ -98,13 +99,36 @@ class World:
         """The roles that a pattern names and that let this actor in, given that it may call sts:AssumeRole."""
         own = actor.principal
         facts = actor.facts()
-        # Of a policy alone: somebody of the account, so that the account itself has to be trusted.
-        who = read(own.arn) if own is not None else None
-        return [
-            one
-            for one in self.named(glob, "role")
-            if one is not own and self._lets_in(one, who or read(f"arn:aws:iam::{one.account}:user/{SELF}"), facts)
-        ]
+        if own is None:
+            # Somebody of the account, so that the account itself has to be trusted.
+            somebody = {
+                one.account: read(f"arn:aws:iam::{one.account}:user/{SELF}") for one in self.named(glob, "role")
+            }
+            return [one for one in self.named(glob, "role") if self._lets_in(one, somebody[one.account], facts)]
+        who, among = read(own.arn), self._named_arns(glob)
+        trusting = [one for one in self._trusting(own) if one.arn in among and one is not own]
+        return [one for one in trusting if self._lets_in(one, who, facts)]
+
+    def _named_arns(self, glob: str) -> frozenset[str]:
+        """The ARNs of the roles that a pattern names."""
+        if glob not in self._arns:
+            self._arns[glob] = frozenset(one.arn for one in self.named(glob, "role"))
+        return self._arns[glob]
+
+    def _trusting(self, own: Principal) -> list[Principal]:
+        """The roles whose trust policies may speak of a principal: by its name, its account, or of anybody."""
+        keys = ("", "*", own.account, _last(own.arn))
+        return list({one.arn: one for key in keys for one in self._by_trust.get(key, ())}.values())
+
+    @cached_property
+    def _by_trust(self) -> dict[str, list[Principal]]:
+        """The roles by whom their trust policies let in: an account, the name of a principal, "*"; "" where unclear."""
+        found: dict[str, dict[str, Principal]] = defaultdict(dict)
+        for role in self.roles:
+            for statement in _of_people(role, "Allow"):
+                for kind, value in _named_in(statement):
+                    found[_trust_key(kind, value)][role.arn] = role
+        return {key: list(roles.values()) for key, roles in found.items()}
 
     def _lets_in(self, role: Principal, who: Who, facts: Facts) -> bool:
         """Whether the trust policy of a role possibly lets somebody in, and does not surely keep it out."""
@@ -113,16 +137,6 @@ class World:
         opening, closing = self._openings[role.arn]
         let_in = any(named(one, who)[0] is not NO and all_hold(one, facts) is not NO for one in opening)
         return let_in and not any(_keeps_out(one, who, facts) for one in closing)
-
-    @cached_property
-    def _inviting(self) -> dict[str, list[Principal]]:
-        """The roles by what their trust policies name: whom they let in without a policy of its own."""
-        found: dict[str, dict[str, Principal]] = defaultdict(dict)
-        for role in self.roles:
-            for statement in _of_people(role, "Allow"):
-                for _, value in statement.principals or ():
-                    found[value][role.arn] = role
-        return {value: list(roles.values()) for value, roles in found.items()}
 
     def invitations(self, actor: Actor) -> list[Way]:
         """The ways to roles of the own account that name the actor itself, so that it needs no policy to assume them.
@@ -133,7 +147,7 @@ class World:
         if own is None or own.kind not in ("user", "role"):
             return []
         who, facts = read(own.arn), actor.facts()
-        roles = {one.arn: one for value in (own.arn, "*") for one in self._inviting.get(value, ())}
+        roles = {one.arn: one for key in ("*", _last(own.arn)) for one in self._by_trust.get(key, ())}
         found = []
         for role in roles.values():
             if role is own or role.account != own.account or not self._lets_in(role, who, facts):
@@ -266,6 +280,23 @@ def _of_people(role: Principal, effect: str) -> list[Statement]:
     statements = role.trust.statements if role.trust else ()
     found = [one for one in statements if one.effect == effect and _speaks_of_assuming(one)]
     return [one for one in found if any(kind.lower() not in ("service", "federated") for kind, _ in _named_in(one))]
+
+
+def _trust_key(kind: str, value: str) -> str:
+    """What somebody is found by whom an element of a trust policy names."""
+    if kind == "*" or (kind.lower() == "aws" and value == "*"):
+        return "*"
+    if kind.lower() != "aws" or HOLE in value:
+        return ""
+    parts = value.split(":", 5)
+    if len(parts) < 6:
+        return value
+    return parts[4] if parts[5] == "root" else _last(value)
+
+
+def _last(arn: str) -> str:
+    """The name in the ARN of a user or role, without its path."""
+    return arn.rsplit("/", maxsplit=1)[-1]
 
 
 def _named_in(statement: Statement) -> Iterable[tuple[str, str]]:
