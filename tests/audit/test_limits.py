@@ -71,6 +71,19 @@ def test_control_policies_of_a_terraform_module(tmp_path: Path) -> None:
         assert escalates(tmp_path) is expected
 
 
+@pytest.mark.parametrize("text", [f"arn:aws:iam::{ACCOUNT}:policy/edge", {"Ref": "Edge"}])
+def test_what_a_boundary_without_text_may_take_away_is_said_with_less_confidence(tmp_path: Path, text: Any) -> None:
+    properties = {"Policies": [{"PolicyName": "p", "PolicyDocument": WRITES}], "PermissionsBoundary": text}
+    user = {"Type": "AWS::IAM::User", "Properties": properties}
+    template = {"Parameters": {"Edge": {"Type": "String"}}, "Resources": {"U": user}}
+    found = engine.audit(read([tree(tmp_path, {"t.json": template})])).findings
+    bounded = [one for one in found if one.category.value == "privilege-escalation"]
+    assert bounded and all(one.confidence.value == "low" and "boundary" in one.message for one in bounded)
+    del properties["PermissionsBoundary"]
+    free = engine.audit(read([tree(tmp_path, {"t.json": template})])).findings
+    assert [one.confidence.value for one in free if one.category.value == "privilege-escalation"] == ["high"]
+
+
 def test_can_answers_for_the_policies_of_one_object(tmp_path: Path) -> None:
     corpus = read([tree(tmp_path, {"one.json": {"identity": [WRITES, ONLY_S3], "boundary": ONLY_S3}})])
     assert str(can(corpus, USER, "s3:GetObject", "arn:aws:s3:::b/x").answer) == "yes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dogbreed.audit import facts, pattern, tables
 from dogbreed.audit.answer import NO, YES
@@ -87,7 +87,13 @@ def escalation_of_principal(principal: Principal, corpus: Corpus) -> Iterator[Fi
         what = arn.replace(HOLE, "(unknown)")
         reason = f"what the attached policy {what} allows is not known here"
         yield Undecided(ADMIN.id, principal.arn or principal.name, place_of(principal, arn), reason)
-    yield from _judge(Actor.of(principal), reach)
+    edge = principal.boundary_unresolved.replace(HOLE, "(unknown)")
+    for one in _judge(Actor.of(principal), reach):
+        if edge:
+            text = f"{one.message}, unless the boundary {edge}, whose text is not here, keeps it from that"
+            yield replace(one, message=text, confidence=Confidence.LOW)
+        else:
+            yield one
 
 
 @check(ADMIN, *_PATHS, over=Policy)
@@ -196,8 +202,7 @@ def _finding(actor: Actor, cases: list[_Case], reach: Reach) -> Finding:
     grants = [*([way.passing] if way.passing else []), *way.steps]
     others = [grant for case in cases for grant in case.way.steps] if path.reach == "used" else grants
     actions = tuple(dict.fromkeys(_name(grant) for grant in (*grants, *others)))
-    known = {id(case.edge.targets): case.edge.targets for case in cases if case.edge}
-    targets = sorted({one.arn for targets in known.values() for one in targets})
+    targets = reach.arns([case.edge for case in cases if case.edge])
     others_by_id = sorted({case.way.path.id for case in cases} - {path.id})
     also = f" (also by {', '.join(others_by_id)})" if others_by_id else ""
     what = f"{path.title} {', '.join(actions[1 : 1 + _SHOWN])}" if path.reach == "used" else path.title
@@ -243,7 +248,9 @@ def _route(case: _Case, reach: Reach) -> list[str]:
     """The further steps of a chain, through principals that are known."""
     if case.edge is None or case.edge.writes_rights:
         return []
-    first = max(case.edge.targets, key=lambda one: (reach.best(one), one.arn))
+    first = reach.strongest(case.edge)
+    if first is None:
+        return []
     steps = [f"acts as {first.arn}"]
     for edge, target in reach.route(first):
         steps.append(f"{edge.way.path.title}: {target.arn}")
