@@ -153,6 +153,9 @@ def sagemaker_training(scope: Scope) -> Document:
         [
             *_reads(scope, DATA, CODE, RUNS, CHECKPOINTS),
             *_writes(scope, RUNS, CHECKPOINTS),
+            # SageMaker keeps the prefix as the folder in the container is: what was deleted there, it deletes here,
+            # such as the temporary file of a checkpoint that was uploaded before it was renamed.
+            allow("FollowCheckpoints", "s3:DeleteObject", scope.objects(CHECKPOINTS), scope.own_account),
             *_logs(scope, _TRAINING_LOGS),
             _metrics("/aws/sagemaker/*", "dogbreed/*"),
             *_images(scope),

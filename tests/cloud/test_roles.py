@@ -104,6 +104,10 @@ def test_a_role_that_runs_can_make_nothing_but_its_own_output(name: str, scope: 
     assert not [action for action in allowed if action.startswith(("iam:", "sagemaker:Create", "lambda:", "sts:"))]
     prefixes = {one.split("/", 1)[1] for one in allowed.get("s3:PutObject", ())}
     assert prefixes == ({"runs/*", "checkpoints/*"} if name in (SAGEMAKER_TRAINING, EC2_TRAINING) else set())
+    # SageMaker's sync deletes checkpoints; nothing else deletes, and no version goes for good.
+    deletes = {one.split("/", 1)[1] for one in allowed.get("s3:DeleteObject", ())}
+    assert deletes == ({"checkpoints/*"} if name == SAGEMAKER_TRAINING else set())
+    assert not [action for action in allowed if action.startswith("s3:Delete") and action != "s3:DeleteObject"]
     assert ("kms:Decrypt" in allowed) == bool(scope.kms_key and name != policies.LAMBDA)
     assert ("ec2:CreateNetworkInterface" in allowed) == bool(
         scope.subnets and name in ("sagemaker-training", "endpoint")
