@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,7 +42,8 @@ class Reach:
         self._by_arn = {one.arn: one for one in world.principals}
         self._best: dict[str, Power] = {}
         self._routes: dict[str, list[tuple[Edge, Principal]]] = {}
-        self._gained: dict[int, tuple[Sequence[Principal], Power]] = {}
+        self._strongest: dict[int, tuple[Sequence[Principal], Principal | None]] = {}
+        self._arns: dict[frozenset[int], tuple[list[Sequence[Principal]], list[str]]] = {}
         for principal in world.principals:
             actor = Actor.of(principal)
             self.ways[principal.arn] = [*ways(actor), *world.invitations(actor)]
@@ -60,6 +61,8 @@ class Reach:
     def _edges(self, actor: Actor, own: list[Way]) -> list[Edge]:
         """Ways with whom they lead to. Writing the rights of a role counts where another way leads to that role."""
         edges = [Edge(way, self.world.reached(actor, way)) for way in own]
+        if all(edge.targets or edge.way.path.reach not in _GRANTS_OTHERS for edge in edges):
+            return edges
         become = {one.arn for edge in edges if not edge.writes_rights for one in edge.targets}
         return [self._handed_on(edge, become) if not edge.targets else edge for edge in edges] if become else edges
 
@@ -84,11 +87,25 @@ class Reach:
         """The greatest power that an edge leads to."""
         if edge.writes_rights:
             return Power.ADMIN
+        strongest = self.strongest(edge)
+        return self.best(strongest) if strongest else Power.NARROW
+
+    def strongest(self, edge: Edge) -> Principal | None:
+        """The target of an edge that comes to the greatest power."""
         # Many edges share one list of targets, which the world keeps.
         key = id(edge.targets)
-        if key not in self._gained:
-            self._gained[key] = (edge.targets, max(map(self.best, edge.targets), default=Power.NARROW))
-        return self._gained[key][1]
+        if key not in self._strongest:
+            found = max(edge.targets, key=lambda one: (self.best(one), one.arn), default=None)
+            self._strongest[key] = (edge.targets, found)
+        return self._strongest[key][1]
+
+    def arns(self, edges: Sequence[Edge]) -> list[str]:
+        """The ARNs of all targets of some edges, sorted."""
+        key = frozenset(id(edge.targets) for edge in edges)
+        if key not in self._arns:
+            lists = [edge.targets for edge in edges]
+            self._arns[key] = (lists, sorted({one.arn for targets in lists for one in targets}))
+        return self._arns[key][1]
 
     def route(self, principal: Principal) -> list[tuple[Edge, Principal]]:
         """The fewest steps from a principal to the greatest power that it comes to; none when it has it already."""
@@ -125,25 +142,34 @@ class Reach:
 
     def _spread(self) -> None:
         """Give every principal the power of the strongest one that it reaches, the strongest first."""
+        leading: dict[int, list[str]] = defaultdict(list)
+        inside: dict[str, dict[int, None]] = defaultdict(dict)
+        writing = []
+        for arn, edges in self.edges.items():
+            writing += [arn] if any(edge.writes_rights for edge in edges) else []
+            for key, targets in {id(edge.targets): edge.targets for edge in edges}.items():
+                if key not in leading:
+                    for target in targets:
+                        inside[target.arn][key] = None
+                leading[key].append(arn)
         for level in sorted(Power, reverse=True):
-            if level is Power.NARROW:
-                break
-            inside = {arn for arn in self._by_arn if self.own(arn) >= level or self._best.get(arn, 0) >= level}
-            grew = True
-            while grew:
-                grew = False
-                meets: dict[int, bool] = {}
-                for arn, edges in self.edges.items():
-                    if arn not in inside and any(self._leads(edge, inside, level, meets) for edge in edges):
-                        inside.add(arn)
-                        grew = True
-            for arn in inside:
-                self._best[arn] = max(self._best.get(arn, Power.NARROW), level)
+            if level is not Power.NARROW:
+                strong = [arn for arn in self._by_arn if self.own(arn) >= level or self._best.get(arn, 0) >= level]
+                for arn in self._leading_to([*strong, *writing], leading, inside):
+                    self._best[arn] = max(self._best.get(arn, Power.NARROW), level)
 
     @staticmethod
-    def _leads(edge: Edge, inside: set[str], level: Power, meets: dict[int, bool]) -> bool:
-        if edge.writes_rights:
-            return level <= Power.ADMIN
-        if not meets.get(id(edge.targets)):
-            meets[id(edge.targets)] = any(target.arn in inside for target in edge.targets)
-        return meets[id(edge.targets)]
+    def _leading_to(
+        goals: list[str], leading: dict[int, list[str]], inside: dict[str, dict[int, None]]
+    ) -> Iterable[str]:
+        """The goals and everybody who comes to one; `leading` says who has a list of targets, `inside` who is on it."""
+        found, seen = dict.fromkeys(goals), set[int]()
+        waiting = list(found)
+        while waiting:
+            for key in inside.get(waiting.pop(), ()):
+                if key not in seen:
+                    seen.add(key)
+                    new = [arn for arn in leading[key] if arn not in found]
+                    found.update(dict.fromkeys(new))
+                    waiting += new
+        return found
