@@ -22,6 +22,8 @@ _SHARED = {
     "oidc.vercel.com": re.compile(r"owner:[^:*?]+:"),
     "api.pulumi.com": _ORGANISATION,
 }
+# A repository, environment or step, as Bitbucket writes them in subjects: nothing else has the same.
+_UUID = re.compile(r"\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}", re.IGNORECASE)
 # Claims beside sub that name whose token it is.
 _CLAIMS = (
     "repository", "repository_id", "repository_owner", "repository_owner_id", "job_workflow_ref", "workflow_ref",
@@ -106,6 +108,8 @@ def _names(text: str, shared: re.Pattern[str] | None, condition: Condition) -> b
         # Without wildcards a value is one subject.
         return bool(text)
     prefix = re.split(r"[*?]", text, maxsplit=1)[0]
+    if shared is None and _UUID.search(text):
+        return True
     if shared is None:
         return prefix.strip(":/") not in ("", "repo", "system", "system:serviceaccount", "org", "project", "user")
     return prefix == text or bool(shared.match(prefix))

@@ -173,6 +173,11 @@ def test_github_without_a_subject_or_an_audience() -> None:
         ("app.terraform.io", "organization:acme:project:*:workspace:prod:run_phase:*", "organization:*:workspace:prod"),
         ("oidc.circleci.com/org/1234", "org/1234/project/5678/user/*", "*"),
         ("api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc", "{app}:*", "*"),
+        (
+            "api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc",
+            "*{1fc9a4a5-aaaa-bbbb-cccc-dddddddddddd}*",
+            "*{1fc9a4a5-*}*",
+        ),
         ("agent.buildkite.com", "organization:acme:pipeline:app:*", "organization:*"),
         ("oidc.eks.eu-west-1.amazonaws.com/id/ABC", "system:serviceaccount:ns:app", "system:serviceaccount:*"),
     ],
