@@ -217,6 +217,8 @@ def _of_any(operator: str, wanted: list[str], negated: bool) -> Answer:
         everything = {"true", "false"} <= {one.lower() for one in wanted}
     else:
         everything = False
+    if "ipaddress" in operator:
+        wanted = [one for one in wanted if not _is_nowhere(one)]
     found = YES if everything else UNKNOWN if wanted else NO
     return ~found if negated else found
 
@@ -274,6 +276,12 @@ def _address(wanted: str, text: str) -> Answer | None:
     if network.version != address.version:
         return NO
     return _truth(address.network_address in network)
+
+
+def _is_nowhere(text: str) -> bool:
+    """Whether no request comes from any of these addresses: the machine itself, its own link, none."""
+    network = _network(text)
+    return network is not None and (network.is_loopback or network.is_link_local or network.is_unspecified)
 
 
 @lru_cache(1 << 12)

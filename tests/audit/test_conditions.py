@@ -109,6 +109,13 @@ def test_operators(operator: str, wanted: Any, value: Any, expected: str) -> Non
         ("StringNotEquals", "a", ANY, "unknown"),
         ("IpAddress", "0.0.0.0/0", Value(None), "yes"),
         ("NotIpAddress", "0.0.0.0/0", Value(None), "no"),
+        # No request comes from the machine itself, its link, or nowhere.
+        ("IpAddress", ["127.0.0.0/8", "::1", "169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::"], ANY, "no"),
+        ("NotIpAddress", "127.0.0.1", ANY, "yes"),
+        ("IpAddressIfExists", "127.0.0.1", ANY, "unknown"),
+        ("IpAddress", ["127.0.0.0/8", "10.0.0.0/8"], ANY, "unknown"),
+        ("IpAddress", "126.0.0.0/7", ANY, "unknown"),
+        ("IpAddress", ["127.0.0.1", HOLE], ANY, "unknown"),
         ("StringEquals", "arn:aws:iam::1:role/x", Value(("arn:aws:iam::2:role/*",), patterns=True), "no"),
         ("ArnLike", "arn:aws:iam::*:role/x", Value(("arn:aws:iam::2:role/*",), patterns=True), "unknown"),
         ("ArnLike", "arn:*:iam::*:role/*", Value(("arn:aws:iam::2:role/*",), patterns=True), "yes"),
