@@ -47,6 +47,15 @@ def test_every_action_of_sagemaker_that_takes_a_role(action: str) -> None:
     assert not alone(document(allow("iam:PassRole", Condition=other), allow(action)))
 
 
+@pytest.mark.parametrize("version", ["2008-10-17", None])
+def test_a_variable_that_is_plain_text_names_nobody(version: str | None) -> None:
+    own = allow(["iam:CreateAccessKey", "iam:PassRole", "ec2:RunInstances"], "arn:aws:iam::*:*/${aws:username}")
+    one = document(own)
+    old = {**one, "Version": version} if version else {"Statement": one["Statement"]}
+    assert not alone(old)
+    assert alone({**old, "Statement": allow("iam:CreateAccessKey", f"arn:aws:iam::{ACCOUNT}:user/*")})
+
+
 def test_the_tables_are_as_wide_as_they_should_be() -> None:
     assert len(tables.sinks()) >= 254
     assert sum(one.startswith("sagemaker:") for one in tables.sinks()) >= 37

@@ -157,6 +157,9 @@ def _case(own: Power, edge: Edge, reach: Reach, whole: bool) -> _Case | None:
 
 def _is_open(way: Way, world: World, edge: Edge) -> bool:
     """Whether a way may lead to something that is not shown."""
+    if "${" in way.target:
+        # A variable that is plain text, as in policies without a Version: nothing can be called so.
+        return False
     kind = _KINDS.get(way.path.reach, "role" if way.path.reach.startswith("role") else "")
     if kind:
         return world.is_open(way.target, kind)
