@@ -28,7 +28,6 @@ from dogbreed.rehearse import (
     ec2_prices,
     ec2_records,
     ec2_rights,
-    sandbox,
     ssm_commands,
 )
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
@@ -94,15 +93,15 @@ class Ec2:
         ec2_rights.need(self.cloud, call, backend, params)
         if dry_run:
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
-        reservation = ec2_launch.make(self.cloud, backend, params, count, zone)
+        reservation = ec2_launch.make(self.cloud, backend, params, count, zone, self._interruptions)
         data = ec2_checks.user_data(params)
-        for instance, cores in zip(reservation.instances, sandbox.shares(count), strict=True):
+        for instance in reservation.instances:
             self._instances[instance.id] = instance
             self._work[instance.id] = threading.Lock()
             self._give_address(instance)
             set_state(instance, "pending")
             self.machines.add(
-                self._facts(instance, data, cores),
+                self._facts(instance, data),
                 partial(self._table, instance, data),
                 partial(ec2_records.metadata_options, instance),
             )
@@ -110,11 +109,11 @@ class Ec2:
             threading.Thread(target=self._boot, args=[instance], daemon=True).start()
         return reservation
 
-    def _facts(self, instance: Any, data: bytes, cores: list[int]) -> Facts:
+    def _facts(self, instance: Any, data: bytes) -> Facts:
         vpc = instance.ec2_backend.get_vpc(instance.vpc_id)
         prefix = ipaddress.ip_network(vpc.cidr_block).prefixlen
         name = instance.private_dns_name
-        return Facts(instance.id, instance.private_ip, prefix, instance.vpc_id, name, data, tuple(cores))
+        return Facts(instance.id, instance.private_ip, prefix, instance.vpc_id, name, data, tuple(instance.dealt[1]))
 
     def _give_address(self, instance: Any) -> None:
         nic = instance.nics[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models.spot_requests import SpotInstanceRequest
 from moto.ec2.utils import convert_tag_spec, parse_user_data, random_spot_request_id
 
-from dogbreed.rehearse import ec2_checks, ec2_prices
+from dogbreed.rehearse import ec2_checks, ec2_prices, sandbox
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.ec2_template import Params, moto_speaks, over, template
 
@@ -71,8 +72,13 @@ class SpotRequest(SpotInstanceRequest):
         self._status_code, self.status_message, self._since = code, words, datetime.now(UTC)
 
 
-def make(cloud: Cloud, backend: Any, params: Params, count: int, zone: str) -> Any:
-    """Moto's reservation with `count` instances, pending, for parameters that `ec2_checks.check` let pass."""
+def make(
+    cloud: Cloud, backend: Any, params: Params, count: int, zone: str, leaving: Container[str] = frozenset()
+) -> Any:
+    """Moto's reservation with `count` instances, pending, for parameters that `ec2_checks.check` let pass.
+
+    `leaving`: the ids of instances that were told that they will be taken back.
+    """
     tags = convert_tag_spec(params.get("TagSpecifications") or [])
     spot = ec2_checks.market(params) == "spot"
     placement = params.get("Placement") or {}
@@ -103,7 +109,9 @@ def make(cloud: Cloud, backend: Any, params: Params, count: int, zone: str) -> A
             lifecycle="spot" if spot else None,
             block_device_mappings=_disks(backend, params),
         )
-    for instance in reservation.instances:
+    told = tags.get("instance", {})
+    for instance, dealt in zip(reservation.instances, _deal(backend, told, count, leaving), strict=True):
+        instance.told, instance.dealt = told, dealt
         instance.reservation_id = reservation.id
         instance.placement.group_name = placement.get("GroupName") or ""
         instance.placement.tenancy = placement.get("Tenancy") or "default"
@@ -115,6 +123,19 @@ def make(cloud: Cloud, backend: Any, params: Params, count: int, zone: str) -> A
             instance.spot_instance_request_id = request.id
             instance.spot_request = request
     return reservation
+
+
+def _deal(backend: Any, told: dict[str, str], count: int, leaving: Container[str]) -> list[tuple[int, list[int]]]:
+    """For each of `count` new machines among how many the cores are dealt, and its own.
+
+    A machine keeps the size of its peers, launched with the same tags, that run or have just run, and takes the cores
+    of one that is gone: a replacement is launched alone, and with all cores would sum in another order than the
+    machine that it stands in for. Machines without tags have no peers but those of their own launch.
+    """
+    peers = [one for one in backend.all_instances() if told and getattr(one, "told", None) == told]
+    hosts = max([count, *(one.dealt[0] for one in peers)])
+    held = [one.dealt[1] for one in peers if one.state in ("pending", "running") and one.id not in leaving]
+    return [(hosts, cores) for cores in sorted(sandbox.shares(hosts), key=held.count)[:count]]
 
 
 def _finish(cloud: Cloud, instance: Any, params: Params, tags: dict[str, dict[str, str]]) -> None:

@@ -166,7 +166,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_two_machines_reach_the_weights_of_two_workers_here_also_after_spot_capacity_was_taken_back(
+def test_two_machines_reach_the_weights_of_two_workers_here_also_after_one_was_taken_away(
     aws: Aws, account: Server, start: Any, here: Path, tmp_path: Path
 ) -> None:
     process = start("--spot")
@@ -174,10 +174,11 @@ def test_two_machines_reach_the_weights_of_two_workers_here_also_after_spot_capa
     at = random.randint(1, 2)
     until(lambda: process.poll() is not None or checkpoints(aws, run) >= at)
     assert process.poll() is None, ended(process)
-    # Both, since here a machine that is started alone has more cores, and sums in another order than its peer did.
-    assert len(account.ask("interrupt", target="*")) == 2
+    # Either one: with rank 0 goes the machine that had the checkpoint.
+    taken = random.choice(alive(aws)).id
+    assert account.ask("interrupt", target=taken) == [taken]
     words = ended(process)
-    assert "2 worker(s) on the CPU" in words and "taken away: starting others" in words
+    assert "2 worker(s) on the CPU" in words and "were taken away: starting others" in words
     assert weights(only_folder(tmp_path)) == weights(here)
     scope, calls = Scope.of(aws), account.ask("calls")
     assert done_by("assumed-role", calls) <= allowed(policies.ec2_training(scope))
@@ -194,7 +195,7 @@ def test_two_machines_reach_the_weights_of_two_workers_here_also_after_spot_capa
     epochs = [one["epoch"] for one in told if one["event"] == "epoch"]
     assert sorted(epochs) == sorted(set(epochs)) == list(range(1, 9))
     assert not alive(aws)
-    assert len(ec2_fleet.machines(aws, only_alive=False)) == 4
+    assert len(ec2_fleet.machines(aws, only_alive=False)) == 3
 
 
 def test_machines_end_themselves_when_their_launcher_has_gone_and_calls_fail(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import signal
 import subprocess
 import uuid
@@ -246,17 +247,27 @@ def test_commands_run_on_the_machine(either: Server) -> None:
         )
 
 
-def test_machines_of_one_launch_share_the_cores(account: Server) -> None:
-    script = "python3 -c 'import os; print(\"cores\", sorted(os.sched_getaffinity(0)))'"
-    ids = instances.run(script, 2)
-    seen = [instances.shown(name, "cores") for name in ids]
-    cores = [next(line for line in text.splitlines() if line.startswith("cores")) for text in seen]
+def test_machines_of_one_launch_share_the_cores_and_a_replacement_takes_those_of_the_one_that_has_gone(
+    account: Server,
+) -> None:
+    script = "python3 -c 'import os; print(\"cores\", sorted(os.sched_getaffinity(0)))'; sleep 600"
+    tags = {"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "run", "Value": "1"}]}]}
+
+    def cores(name: str) -> str:
+        return next(line for line in instances.shown(name, "cores").splitlines() if line.startswith("cores"))
+
+    first, second = instances.run(script, 2, **tags)
+    dealt = [cores(first), cores(second)]
     here = sorted(os.sched_getaffinity(0))
     if len(here) >= 2:
-        assert sorted(cores) == [
-            f"cores {here[: len(here) // 2]}",
-            f"cores {here[len(here) // 2 : 2 * (len(here) // 2)]}",
-        ]
+        half = len(here) // 2
+        assert sorted(dealt) == sorted([f"cores {here[:half]}", f"cores {here[half : 2 * half]}"])
+    gone = random.choice([first, second])
+    boto3.client("ec2").terminate_instances(InstanceIds=[gone])
+    (replacement,) = instances.run(script, **tags)
+    assert cores(replacement) == dealt[gone == second]
+    (other,) = instances.run(script)
+    assert cores(other) == f"cores {here}"
 
 
 @pytest.mark.slow
