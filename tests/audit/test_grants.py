@@ -62,7 +62,8 @@ def test_grants_and_the_evaluator_agree(own: Any, boundary: Any, scp: Any, name:
 @given(POLICIES, STATEMENTS)
 def test_a_deny_never_adds_a_grant(own: Any, one: dict[str, Any]) -> None:
     def resources(*statements: Any) -> int:
-        return len(list(Rights([policy(*statements)]).on("iam:passrole", (ROLE + "a",), lambda key: ABSENT)))
+        rights = Rights([policy(*statements)])
+        return len({grant.resource for grant in rights.on("iam:passrole", (ROLE + "a",), lambda key: ABSENT)})
 
     more, before = resources(*own, one), resources(*own)
     assert more <= before if one["Effect"] == "Deny" else more >= before
