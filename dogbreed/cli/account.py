@@ -45,7 +45,7 @@ def status(
     aws = _aws(region, config, no_config)
     rows = inventory.look(inventory.resources(aws))
     arns = inventory.tagged(aws)
-    others = inventory.unaccounted(arns, rows)
+    others, ended = inventory.unaccounted(arns, rows), inventory.ended_jobs(arns, rows)
     hourly = _sum([row.hourly for row in rows])
     if json:
         ui.answer(
@@ -56,6 +56,7 @@ def status(
                 "resources": [row.to_json() for row in rows],
                 "usd_per_hour": None if hourly is None else str(hourly),
                 "also_tagged": others,
+                "ended_jobs": len(ended),
             }
         )
         return
@@ -67,6 +68,7 @@ def status(
             ui.note(f"{row.resource.kind} {row.resource.name}: {row.found.error}")
     for arn in others:
         ui.note(f"also tagged as this project's: {arn}")
+    _note_ended(len(ended))
     if not rows:
         ui.note(f"project {aws.settings.project} has nothing in account {aws.account}, {aws.region}")
     else:
@@ -123,6 +125,7 @@ def destroy(
     for resource in kept:
         ui.note(f"kept: {resource.kind} {resource.name}" + (f", it {resource.keep}" if resource.keep else ""))
     ui.note("nothing else of this project is left" if kept else "nothing of this project is left")
+    _note_ended(len(inventory.ended_jobs(inventory.tagged(aws), [])))
 
 
 def _aws(region: str | None, config: str | None, no_config: bool) -> Aws:
@@ -138,6 +141,12 @@ def _left(aws: Aws, *, data: bool) -> list[Row]:
 
     rows = inventory.look(inventory.resources(aws, data=data))
     return [row for row in rows if row.found.ours and not row.resource.keep]
+
+
+def _note_ended(jobs: int) -> None:
+    if jobs:
+        whose = "1 training job that has" if jobs == 1 else f"{jobs} training jobs that have"
+        ui.note(f"SageMaker keeps records of {whose} ended; they cost nothing")
 
 
 def _cells(row: Row) -> list[str]:

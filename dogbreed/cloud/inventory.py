@@ -31,6 +31,7 @@ MODULES = ("training_sagemaker", "training_ec2")
 _AT_ONCE = 8
 _CENT = Decimal("0.0001")
 _LOOK_EVERY_S = 2.0
+_JOB = ":training-job/"
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,19 @@ def tagged(aws: Aws) -> list[str] | None:
 
 
 def unaccounted(arns: Sequence[str] | None, rows: Sequence[Row]) -> list[str]:
-    """ARNs that none of the rows is. Jobs and machines are left out: what runs of them is looked up by itself, and
-    of what has ended AWS keeps a record.
+    """ARNs that are none of the rows, nor a part of one, as volumes are of a machine. Jobs and machines are left out:
+    what runs of them is looked up by itself, and of what has ended AWS keeps a record.
     """
     ids = {_last(row.found.id) for row in rows}
     ids |= {part for row in rows for part in row.found.content.get("parts", ())}
-    past = (":training-job/", ":instance/")
+    past = (_JOB, ":instance/")
     return [arn for arn in arns or () if _last(arn) not in ids and not any(kind in arn for kind in past)]
+
+
+def ended_jobs(arns: Sequence[str] | None, rows: Sequence[Row]) -> list[str]:
+    """The names of the training jobs among ARNs that do not run any more: records, which cost nothing."""
+    ids = {_last(row.found.id) for row in rows}
+    return [_last(arn) for arn in arns or () if _JOB in arn and _last(arn) not in ids]
 
 
 def _last(arn: str) -> str:

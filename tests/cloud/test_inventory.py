@@ -72,7 +72,7 @@ def test_what_it_costs_is_the_price_times_the_age(aws: Aws) -> None:
 def test_tags_that_may_not_be_looked_at_are_not_known(aws: Aws, account: Server) -> None:
     account.ask("fault", kind="deny", target="tag:GetResources")
     assert inventory.tagged(aws) is None
-    assert inventory.unaccounted(None, []) == []
+    assert inventory.unaccounted(None, []) == inventory.ended_jobs(None, []) == []
 
 
 @pytest.mark.slow
@@ -103,10 +103,13 @@ def test_a_job_that_nobody_remembers_is_found_priced_and_stopped(aws: Aws) -> No
     seen = job()
     assert seen is not None
     assert (seen.resource.name, seen.found.ours, seen.hourly) == ("dogbreed-forgotten-1", True, 2 * Decimal("1.57"))
+    assert inventory.ended_jobs(inventory.tagged(aws), [seen]) == []
     until(lambda: (row := job()) and row.found.created)
     destroy(aws)
     assert job() is None
-    assert inventory.unaccounted(inventory.tagged(aws), inventory.look(inventory.resources(aws))) == []
+    arns, rows = inventory.tagged(aws), inventory.look(inventory.resources(aws))
+    assert inventory.unaccounted(arns, rows) == []
+    assert inventory.ended_jobs(arns, rows) == ["dogbreed-forgotten-1"]
 
 
 # -- least privilege, from what is recorded
@@ -160,4 +163,8 @@ def test_a_whole_training_stays_within_the_policies(account: Server, aws: Aws, t
         its = [call for call in calls if "assumed-role" in call["who"]]
         assert bool(its) == (purpose == "train-sagemaker")
         assert beyond(policies.sagemaker_training(scope), its) == []
-    assert json.loads(dogbreed("status", "--json", cwd=tmp_path).stdout)["resources"] == []
+    said = json.loads(dogbreed("status", "--json", cwd=tmp_path).stdout)
+    assert (said["resources"], said["also_tagged"], said["ended_jobs"]) == ([], [], 1)
+    words = "SageMaker keeps records of 1 training job that has ended; they cost nothing"
+    assert words in done.stderr
+    assert words in dogbreed("status", cwd=tmp_path).stderr
