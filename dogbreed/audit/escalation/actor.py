@@ -104,3 +104,8 @@ def _of_everybody() -> dict[str, Value]:
 def passing_to(services: Iterable[str]) -> Value:
     """`iam:PassedToService` for one of these services."""
     return Value(tuple(services), patterns=True)
+
+
+def resources_of(services: Iterable[str]) -> Value:
+    """`iam:AssociatedResourceArn` for a resource of one of these services; not every service gives it."""
+    return Value(tuple(f"arn:*:{service}:*:*:*" for service in sorted(services)), missing=True, patterns=True)

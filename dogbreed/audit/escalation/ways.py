@@ -9,13 +9,14 @@ from itertools import islice, product
 
 from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES, Answer, all_of
-from dogbreed.audit.escalation.actor import SELF, Actor, passing_to
+from dogbreed.audit.escalation.actor import SELF, Actor, passing_to, resources_of
 from dogbreed.audit.grants import Grant
 from dogbreed.audit.tables import PASS_ROLE, EscalationPath, Need
 
 # More combinations of statements than that say nothing new.
 _MOST = 400
 _CREDENTIALS = ("user",)
+_DOMAIN, _CHINA = ".amazonaws.com", ".cn"
 _UNCHANGEABLE = ("arn:*:iam::*:role/aws-service-role/*", "arn:*:iam::*:role/aws-reserved/*")
 
 
@@ -46,20 +47,36 @@ def ways(actor: Actor) -> Iterator[Way]:
     granted = frozenset(actor.rights.identity.granted())
     if not granted:
         return
-    passing: dict[tuple[str, ...], list[Grant]] = {}
+    passing: dict[tuple[tuple[str, ...], frozenset[str]], list[Grant]] = {}
     for path in tables.begun(granted):
         if any(all(need.action not in granted for need in step) for step in path.needs):
             continue
-        if path.passes and path.passes not in passing:
-            passing[path.passes] = _passable(actor, path.passes)
-        if path.passes and not passing[path.passes]:
+        kind = (path.passes, _takers(path))
+        if path.passes and kind not in passing:
+            passing[kind] = _passable(actor, *kind)
+        if path.passes and not passing[kind]:
             continue
-        yield from _ways_of(actor, path, passing.get(path.passes, []))
+        yield from _ways_of(actor, path, passing.get(kind, []))
 
 
-def _passable(actor: Actor, services: tuple[str, ...]) -> list[Grant]:
-    """The grants of iam:PassRole to one of the services."""
-    facts = actor.facts(iam_passedtoservice=passing_to(services))
+def _takers(path: EscalationPath) -> frozenset[str]:
+    """The services whose resources get the role that a path passes."""
+    callers = {need.action.partition(":")[0] for step in path.needs for need in step}
+    return frozenset(callers | {service.removesuffix(_DOMAIN).rpartition(".")[2] for service in path.passes})
+
+
+def _passable(actor: Actor, services: tuple[str, ...], takers: frozenset[str]) -> list[Grant]:
+    """The grants of iam:PassRole to one of the services, in China under its name there."""
+    statements = actor.rights.identity.allows(PASS_ROLE)
+    texts = [text for one in statements for condition in one.conditions for text in condition.values]
+    found = _passed(actor, services, takers)
+    if not found and any(_DOMAIN + _CHINA in text for text in texts):
+        found = _passed(actor, tuple(one + _CHINA for one in services), takers)
+    return found
+
+
+def _passed(actor: Actor, services: tuple[str, ...], takers: frozenset[str]) -> list[Grant]:
+    facts = actor.facts(iam_passedtoservice=passing_to(services), iam_associatedresourcearn=resources_of(takers))
     roles = tables.need("iam:PassRole").arns
     return [grant for grant in actor.rights.on(PASS_ROLE, roles, facts) if not _fixed_role(grant.resource)]
 

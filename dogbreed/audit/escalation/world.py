@@ -261,7 +261,8 @@ def _services_of(role: Principal) -> list[str]:
     statements = [one for one in (role.trust.statements if role.trust else ()) if _speaks_of_assuming(one)]
     closing = [one for one in statements if one.denies]
     return [
-        value
+        # As outside China, where no service is called otherwise.
+        value.removesuffix(".cn")
         for statement in statements
         if statement.allows
         for kind, value in statement.principals or ()
