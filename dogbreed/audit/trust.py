@@ -212,7 +212,8 @@ def _of_account(statement: Statement, value: str, corpus: Corpus) -> Iterator[Fi
             statement,
             "Principal",
             text + guess,
-            Severity.MEDIUM if sure else Severity.LOW,
+            # Most roles trust their own account so: where nothing says which that is, it is only worth a look.
+            Severity.MEDIUM if sure else Severity.INFO,
             Confidence.HIGH if sure else Confidence.LOW,
         )
 

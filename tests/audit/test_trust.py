@@ -120,6 +120,19 @@ def test_accounts() -> None:
     assert found(None, NotPrincipal={"AWS": OTHER}) == {"IAM-TRUST-WILDCARD"}
 
 
+def test_an_account_counts_as_foreign_only_where_something_says_which_is_the_own() -> None:
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"}}
+    lone = make_policy({"Statement": statement}, Kind.TRUST, "trust", NOWHERE)
+    of_role = make_policy({"Statement": statement}, Kind.TRUST, "r", NOWHERE, attached_to=f"arn:aws:iam::{OWN}:role/r")
+    severities = [
+        str(one.severity)
+        for policy, corpus in ((lone, Corpus()), (lone, Corpus(account=OWN)), (of_role, Corpus()))
+        for one in trust.trust(policy, corpus)
+        if isinstance(one, Finding)
+    ]
+    assert severities == ["info", "medium", "medium"]
+
+
 def test_one_role_for_several_services() -> None:
     account = {"StringEquals": {"aws:SourceAccount": OWN}}
     assert found({"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]}, account) == {"IAM-TRUST-MULTI"}
