@@ -75,6 +75,33 @@ def test_an_automation_needs_no_document_of_ones_own() -> None:
     assert not alone(document(start)), "without a role it acts with its own rights"
 
 
+USERS, ROLES = "arn:aws:iam::*:user/*", "arn:aws:iam::*:role/*"
+
+
+@pytest.mark.parametrize(
+    ("condition", "covered"),
+    [
+        ({"ArnLike": {"aws:PrincipalArn": [USERS, ROLES]}}, True),
+        ({"StringLike": {"aws:PrincipalArn": [ROLES, "arn:aws:iam::*:root", USERS]}}, True),
+        ({"StringEquals": {"aws:PrincipalType": ["User", "AssumedRole", "FederatedUser"]}}, True),
+        ({"ArnLike": {"aws:PrincipalArn": USERS}}, False),
+        ({"ArnNotLike": {"aws:PrincipalArn": ROLES}}, False),
+        ({"ArnLike": {"aws:PrincipalArn": [USERS, "arn:aws:iam::*:role/app*"]}}, False),
+        ({"StringEquals": {"aws:PrincipalType": "User"}}, False),
+    ],
+)
+def test_a_deny_of_users_and_roles_is_one_of_everybody(condition: dict[str, Any], covered: bool) -> None:
+    found = alone(document(allow("iam:PutUserPolicy"), deny("iam:*", Condition=condition)))
+    assert bool(found) is not covered
+    only = alone(document(allow("iam:PutUserPolicy", Condition=condition)))
+    assert only, "some user or role can be meant"
+
+
+def test_nobody_but_users_and_roles_has_a_policy() -> None:
+    for condition in ({"aws:PrincipalType": "Account"}, {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:root"}):
+        assert not alone(document(allow("iam:PutUserPolicy", Condition={"StringEquals": condition})))
+
+
 def severities(one: dict[str, Any]) -> set[str]:
     return {str(finding.severity) for finding in alone(one)}
 

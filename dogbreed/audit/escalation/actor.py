@@ -62,9 +62,14 @@ class Actor:
 
     def _own(self) -> Mapping[str, Value]:
         principal = self.principal
-        if principal is None or not principal.arn:
-            account = Value((f"arn:aws:iam::{_ANY_ACCOUNT}:*",), patterns=True)
-            return {"aws:principalarn": account, "aws:username": known(SELF)}
+        if principal is None or not principal.arn or principal.kind == "group":
+            # Some user or role: identity policies and groups have no others.
+            arns = (f"arn:aws:iam::{_ANY_ACCOUNT}:user/*", f"arn:aws:iam::{_ANY_ACCOUNT}:role/*")
+            return {
+                "aws:principalarn": Value(arns, patterns=True),
+                "aws:principaltype": Value(("User", "AssumedRole", "FederatedUser"), patterns=True),
+                "aws:username": known(SELF),
+            }
         user = principal.kind == "user"
         return {
             "aws:principalarn": known(principal.arn),
@@ -92,7 +97,6 @@ def _of_everybody() -> dict[str, Value]:
         "aws:principalisawsservice": known("false"),
         "aws:principalarn": _PRESENT,
         "aws:principalaccount": _PRESENT,
-        "aws:principaltype": _PRESENT,
         "aws:requestedregion": _PRESENT,
         "aws:resourceaccount": _PRESENT,
         "aws:userid": _PRESENT,
