@@ -36,6 +36,24 @@ def test_a_role_for_another_kind_of_resource_gives_nothing() -> None:
     assert "db-asg-launch" in passing("ArnLike", "AssociatedResourceArn", INSTANCES, launches), "its instances"
 
 
+@pytest.mark.parametrize(
+    ("service", "found"),
+    [
+        ("config.amazonaws.com", True),
+        ("part.config.amazonaws.com", True),
+        ("*.config.amazonaws.com", True),
+        ("config*", True),
+        ("*.amazonaws.com", True),
+        ("vpc-flow-logs.*", False),
+        ("part.lambda.amazonaws.com", False),
+        ("*.config", False),
+    ],
+)
+def test_a_pattern_of_another_service_is_none_of_a_part_of_this_one(service: str, found: bool) -> None:
+    takes = allow("config:PutConfigurationRecorder")
+    assert bool(passing("StringLike", "PassedToService", service, takes)) is found
+
+
 def test_services_are_called_otherwise_in_china() -> None:
     assert passing("StringEquals", "PassedToService", "ec2.amazonaws.com.cn") == {"ec2-001"}
     assert passing("StringLike", "PassedToService", "*.amazonaws.com.cn") == {"ec2-001"}

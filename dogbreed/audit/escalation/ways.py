@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, product
@@ -11,6 +11,7 @@ from dogbreed.audit import pattern, tables
 from dogbreed.audit.answer import NO, YES, Answer, all_of
 from dogbreed.audit.escalation.actor import SELF, Actor, passing_to, resources_of
 from dogbreed.audit.grants import Grant
+from dogbreed.audit.stranger import OTHER
 from dogbreed.audit.tables import PASS_ROLE, EscalationPath, Need
 
 # More combinations of statements than that say nothing new.
@@ -69,10 +70,22 @@ def _passable(actor: Actor, services: tuple[str, ...], takers: frozenset[str]) -
     """The grants of iam:PassRole to one of the services, in China under its name there."""
     statements = actor.rights.identity.allows(PASS_ROLE)
     texts = [text for one in statements for condition in one.conditions for text in condition.values]
-    found = _passed(actor, services, takers)
+    said = tuple(_said(services, texts))
+    found = _passed(actor, said, takers)
     if not found and any(_DOMAIN + _CHINA in text for text in texts):
-        found = _passed(actor, tuple(one + _CHINA for one in services), takers)
+        found = _passed(actor, tuple(one + _CHINA for one in said), takers)
     return found
+
+
+def _said(services: Iterable[str], texts: list[str]) -> Iterator[str]:
+    """Patterns of services as policies speak of them: parts of a service by their names, or as any part of it."""
+    for service in services:
+        if service.startswith("*."):
+            # Else "other-service.*" would count as the name of a part.
+            yield OTHER + service[1:]
+            yield from (text for text in texts if "*" not in text and pattern.matches(service, text) is YES)
+        else:
+            yield service
 
 
 def _passed(actor: Actor, services: tuple[str, ...], takers: frozenset[str]) -> list[Grant]:
