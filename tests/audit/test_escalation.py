@@ -114,6 +114,7 @@ def test_severity_follows_the_width_of_a_pattern() -> None:
     assert severities(document(allow("iam:PassRole", Condition=to), run)) == {"medium"}
     assert severities(document(allow("iam:PassRole", role + "web-*"), run)) == {"medium"}
     assert severities(document(allow("iam:PassRole", role + "web"), run)) == {"low"}
+    assert severities(document(allow("iam:PassRole", role + "web", Condition=to), run)) == {"info"}
     assert severities(document(allow("iam:PutUserPolicy"))) == {"critical"}
 
 

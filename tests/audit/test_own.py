@@ -61,3 +61,12 @@ def test_who_makes_roles_without_a_boundary_can_give_itself_any_right() -> None:
     severe = [one for one in findings("", people.setup) if one.severity != "info"]
     assert {one.rule for one in severe} >= {"iam-005"}
     assert {one.subject.rsplit("/", maxsplit=1)[-1] for one in severe} == {"setup"}
+
+
+@pytest.mark.parametrize("make", PEOPLE)
+def test_passing_a_role_is_information_also_where_the_role_is_not_shown(make: Callable[[Scope], Document]) -> None:
+    scope = Scope(ACCOUNT, "eu-west-1", "dogbreed", "dogs-of-one", boundary=f"arn:aws:iam::{ACCOUNT}:policy/edge")
+    alone = make_policy(make(scope), Kind.IDENTITY, make.__name__, NOWHERE)
+    passing = [one for one in engine.audit(Corpus(policies=[alone])).findings if "iam:PassRole" in one.actions]
+    assert {str(one.severity) for one in passing} <= {"info"}
+    assert all("role/dogbreed-" in one.message for one in passing)

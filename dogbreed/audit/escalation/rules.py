@@ -182,10 +182,12 @@ def _assumed_severity(way: Way) -> Severity:
     reach, wide = way.path.reach, width(way.target)
     if reach == "used":
         return Severity.LOW if wide == 2 else Severity.INFO
-    if reach in WRITES_RIGHTS or reach in ("group-join", "user"):
+    rewrites_role = reach == "role" and way.path.id != "sts-001"
+    if reach in WRITES_RIGHTS or reach in ("group-join", "user") or rewrites_role:
         return (Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[wide]
-    if reach == "role" and way.path.id != "sts-001":
-        return (Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[wide]
+    if reach == "passed" and wide == 0 and _names_service(way.passing):
+        # As confined as passing a role can be: what the fix asks for.
+        return Severity.INFO
     if reach == "role" or (reach == "passed" and not _names_service(way.passing)):
         return (Severity.LOW, Severity.MEDIUM, Severity.HIGH)[wide]
     if reach.endswith("-boundary"):
