@@ -179,7 +179,7 @@ def _follow(run: Run, settings: Settings) -> dict[str, Any]:
             raise
     if last.get("event") == "done":
         return last
-    ui.note(f"stopped with a checkpoint; go on with: dogbreed train --resume {run.path}")
+    ui.note(f"stopped; go on with: dogbreed train --resume {run.path}")
     from dogbreed.errors import EXIT_INTERRUPTED
 
     raise typer.Exit(EXIT_INTERRUPTED)

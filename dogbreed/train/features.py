@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -39,12 +40,21 @@ class Features:
     computed: int
 
 
+class StoppedError(Exception):
+    """The features were not finished, since a rank was told to stop; what was computed is in the cache."""
+
+
 def extract(
-    backbone: nn.Module, photos: tuple[Photo, ...], pre: Preprocessing, world: World, tell: Callable[[int], None]
+    backbone: nn.Module,
+    photos: tuple[Photo, ...],
+    pre: Preprocessing,
+    world: World,
+    tell: Callable[[int], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Features:
     """Features of `photos` on every rank: from the cache where it has them, the rest shared among the ranks.
 
-    `tell(n)` reports n more photos done on this rank.
+    `tell(n)` reports n more photos done on this rank. Once `stop()` is true on any rank, StoppedError is raised on all.
     """
     store = _Store(backbone, pre)
     # The cache may change while it is read, so only rank 0 looks, and all go by what it saw.
@@ -55,24 +65,39 @@ def extract(
     if missing:
         model = backbone.to(world.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         efficiency = _efficiency(model, pre, world) if len(missing) >= _WORTH_MEASURING else None
-        mine = tuple(missing[index] for index in world.share(len(missing)))
-        computed = world.gather(_compute(model, mine, pre, world, tell), len(missing))
-        known |= {photo.sha256: row for photo, row in zip(missing, computed, strict=True)}
+        computed = _compute(model, missing, pre, world, tell, stop)
+        known |= {photo.sha256: row for photo, row in zip(missing, computed, strict=False)}
         if world.rank == 0:
             store.write(known)
+        if len(computed) < len(missing):
+            raise StoppedError
     rows = torch.stack([known[photo.sha256] for photo in photos]) if world.rank == 0 else torch.empty(0)
     return Features(world.broadcast(rows), efficiency, len(missing))
 
 
 def _compute(
-    model: nn.Module, photos: tuple[Photo, ...], pre: Preprocessing, world: World, tell: Callable[[int], None]
+    model: nn.Module,
+    photos: list[Photo],
+    pre: Preprocessing,
+    world: World,
+    tell: Callable[[int], None],
+    stop: Callable[[], bool],
 ) -> Tensor:
-    rows = []
-    for images in evaluation_batches(photos, pre, _BATCH, torch.get_num_threads()):
-        rows.append(_views(model, images, world))
-        tell(len(images))
+    """Rows of `photos` on every rank; of the first of them only, where a rank was told to stop."""
+    mine = tuple(photos[index] for index in world.share(len(photos)))
     # A rank may have no photo at all; the others tell it how wide a row is.
-    return torch.cat(rows) if rows else _views(model, torch.zeros(1, 3, pre.crop, pre.crop), world)[:0]
+    rows = [] if mine else [_views(model, torch.zeros(1, 3, pre.crop, pre.crop), world)[:0]]
+    batches = evaluation_batches(mine, pre, _BATCH, torch.get_num_threads())
+    together = _BATCH * world.size
+    # As many rounds on every rank, also where one has no photos left, since in each they agree whether to stop. The
+    # photos of whole rounds are the first ones, so whoever goes on computes the others in the very same batches.
+    for done in range(together, len(photos) + together, together):
+        for images in islice(batches, 1):
+            rows.append(_views(model, images, world))
+            tell(len(images))
+        if done < len(photos) and world.sum([float(stop())])[0]:
+            return world.gather(torch.cat(rows), done)
+    return world.gather(torch.cat(rows), len(photos))
 
 
 def _views(model: nn.Module, images: Tensor, world: World) -> Tensor:

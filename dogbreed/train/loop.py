@@ -36,6 +36,7 @@ from dogbreed.train import checkpoint, finish, model, tasks
 from dogbreed.train.checkpoint import Progress
 from dogbreed.train.dataset import evaluation_batches
 from dogbreed.train.distributed import World
+from dogbreed.train.features import StoppedError
 from dogbreed.train.job import Job
 from dogbreed.train.rebase import rebase
 
@@ -85,10 +86,11 @@ def train(
     export: bool = True,
     save_every_s: float = math.inf,
 ) -> bool:
-    """Train what RUN/job.json asks for; True when that is done, False when it ended early with a checkpoint.
+    """Train what RUN/job.json asks for; True when that is done, False when it ended early.
 
-    It ends early once `stop` is set. Without `export` the Run is left as `finish.complete` wants it, which a machine
-    without ONNX can do. A checkpoint is written at the end of each epoch, and in a long one every `save_every_s`.
+    It ends early once `stop` is set: with a checkpoint, or before the first step with its features in the cache.
+    Without `export` the Run is left as `finish.complete` wants it, which a machine without ONNX can do. A checkpoint is
+    written at the end of each epoch, and in a long one every `save_every_s`.
     """
     # ---- who we are and what to do
     world = World.join()
@@ -107,7 +109,15 @@ def train(
         # The same photos on every rank and after every restart, so that all have the same model.
         some = job.split("train")[:: max(1, len(job.split("train")) // _REBASE_PHOTOS)]
         rebase(start.model, evaluation_batches(some, start.preprocessing, 32, torch.get_num_threads()))
-    task = tasks.make(job, start, world, lambda count: say("features", count=count * world.size, total=total))
+    try:
+        task = tasks.make(
+            job, start, world, lambda count: say("features", count=count * world.size, total=total), stop.is_set
+        )
+    except StoppedError:
+        # There is nothing new for a checkpoint; an earlier one stays as it is.
+        say("stopped")
+        world.leave()
+        return False
     module = task.module
     initial = _copy(module)
     optimizer = _optimizer(module, settings)

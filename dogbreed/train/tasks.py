@@ -42,11 +42,13 @@ class Task(Protocol):
 class HeadTask:
     """A new head on the frozen backbone's features."""
 
-    def __init__(self, job: Job, start: Start, world: World, tell: Callable[[int], None]) -> None:
+    def __init__(
+        self, job: Job, start: Start, world: World, tell: Callable[[int], None], stop: Callable[[], bool]
+    ) -> None:
         self._settings, self._world = job.settings, world
         self.module: nn.Module = start.model.head.to(world.device)
         photos = tuple(photo for name in ("train", "valid", "test") for photo in job.split(name))
-        features = extract(start.model.backbone, photos, start.preprocessing, world, tell)
+        features = extract(start.model.backbone, photos, start.preprocessing, world, tell, stop)
         self.efficiency = features.efficiency
         sizes = [len(job.split(name)) for name in ("train", "valid", "test")]
         rows = iter(features.rows.split(sizes))  # type: ignore[no-untyped-call]
@@ -164,9 +166,11 @@ class FullTask:
         return alone, together
 
 
-def make(job: Job, start: Start, world: World, tell: Callable[[int], None]) -> Task:
-    """The task that the settings ask for."""
-    return HeadTask(job, start, world, tell) if job.settings.method == "head" else FullTask(job, start, world)
+def make(
+    job: Job, start: Start, world: World, tell: Callable[[int], None], stop: Callable[[], bool] = lambda: False
+) -> Task:
+    """The task that the settings ask for; features.StoppedError once `stop()` is true while features are computed."""
+    return HeadTask(job, start, world, tell, stop) if job.settings.method == "head" else FullTask(job, start, world)
 
 
 def _distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

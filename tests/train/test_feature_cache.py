@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.multiprocessing as processes
 from torch import nn
 
 from dogbreed.data.photoset import Photo, PhotoSet
 from dogbreed.infer.preprocess import Preprocessing
 from dogbreed.train import features
 from dogbreed.train.distributed import World
-from dogbreed.train.features import Features, extract
+from dogbreed.train.features import Features, StoppedError, extract
 
 _PRE = Preprocessing(resize=40, crop=32)
 Extract = Callable[..., Features]
@@ -64,6 +67,41 @@ def test_what_changes_them_is_computed_again_and_no_more(compute: Extract, photo
     # Moved, in another order, with another split: the same photos.
     assert compute(tuple(replace(p, split="train", breed="x") for p in reversed(photos.photos))).computed == 0
     assert torch.equal(compute().rows, first.rows)
+
+
+def _stopped_on_the_last_rank(rank: int, size: int, port: int, folder: str, photos: tuple[Photo, ...]) -> None:
+    """What a rank saw of features that only the last rank was told to stop, after its first batch of several."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+    world, told = World.join(), list[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_BATCH", 5)
+        with pytest.raises(StoppedError):
+            extract(backbone(), photos, _PRE, world, told.append, lambda: rank == size - 1)
+        first = sum(told)
+        rows = extract(backbone(), photos, _PRE, world, told.append, lambda: False).rows
+    torch.save({"first": first, "all": sum(told), "rows": rows}, f"{folder}/{rank}.pt")
+    world.leave()
+
+
+@pytest.mark.slow
+def test_stopped_on_one_rank_all_stop_and_what_was_computed_is_kept(
+    compute: Extract, photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 3
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    chosen = photos.photos[:34]
+    processes.spawn(_stopped_on_the_last_rank, (size, port, str(tmp_path), chosen), nprocs=size)  # type: ignore[no-untyped-call]
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(size)]
+    # One batch each, then the rest and no more, shared as evenly as it goes.
+    assert [one["first"] for one in found] == [5] * size
+    assert sorted(one["all"] for one in found) == sorted(len(chosen[rank::size]) for rank in range(size))
+    monkeypatch.setenv("DOGBREED_CACHE_DIR", str(tmp_path / "another"))
+    whole = compute(chosen).rows
+    for one in found:
+        torch.testing.assert_close(one["rows"], whole)
 
 
 @pytest.mark.parametrize("harm", ["cut", "empty", "garbage", "changed byte"])

@@ -178,6 +178,28 @@ def test_a_dead_worker_is_started_again_from_the_checkpoint(
     assert training.epochs_written(run) == list(range(1, 61))
 
 
+def test_told_to_stop_while_features_are_computed_it_keeps_them_and_writes_no_checkpoint(
+    tmp_path: Path, photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    def whole(name: str) -> Path:
+        monkeypatch.setenv("DOGBREED_CACHE_DIR", str(tmp_path / f"cache of {name}"))
+        return training.begin(tmp_path / name, photos, **HEAD | {"epochs": 2})
+
+    run, stop = whole("stopped"), threading.Event()
+    stop.set()
+    events = training.train_here(run, stop)
+    assert [event["event"] for event in events] == ["start", "features", "stopped"]
+    assert not (run / checkpoint.FILE).exists()
+    again = training.train_here(run)
+    computed = [event["count"] for event in events + again if event["event"] == "features"]
+    assert (sum(computed), again[-1]["event"]) == (len(photos.photos), "done")
+    other = whole("undisturbed")
+    training.train_here(other)
+    assert training.digest(run) == training.digest(other)
+
+
 def test_resuming_after_the_last_step_of_an_epoch_evaluates_it(
     tmp_path: Path, photos: PhotoSet, undisturbed: Callable[..., Path]
 ) -> None:
