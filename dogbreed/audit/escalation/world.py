@@ -132,11 +132,24 @@ class World:
 
     def _lets_in(self, role: Principal, who: Who, facts: Facts) -> bool:
         """Whether the trust policy of a role possibly lets somebody in, and does not surely keep it out."""
+        if role.arn in self._open_to.get(who.account, ()):
+            return True
         if role.arn not in self._openings:
             self._openings[role.arn] = (_of_people(role, "Allow"), _of_people(role, "Deny"))
         opening, closing = self._openings[role.arn]
         let_in = any(named(one, who)[0] is not NO and all_hold(one, facts) is not NO for one in opening)
         return let_in and not any(_keeps_out(one, who, facts) for one in closing)
+
+    @cached_property
+    def _open_to(self) -> dict[str, set[str]]:
+        """The roles that all of an account are let into, by the account: those that need no closer look."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for role in self.roles:
+            for statement in _of_people(role, "Allow") if not _of_people(role, "Deny") else ():
+                for kind, value in statement.principals or () if not statement.conditions else ():
+                    if kind.lower() == "aws" and (value.isdigit() or value.endswith(":root")):
+                        found[_trust_key(kind, value)].add(role.arn)
+        return found
 
     def invitations(self, actor: Actor) -> list[Way]:
         """The ways to roles of the own account that name the actor itself, so that it needs no policy to assume them.
