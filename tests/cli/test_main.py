@@ -24,7 +24,7 @@ def test_help_shows_the_panels_in_the_order_of_the_life_cycle(tmp_path: Path) ->
         and plain.stdout.rstrip() == shown.stdout.rstrip() == dogbreed("-h", cwd=tmp_path).stdout.rstrip()
     )
     assert plain.stderr == "" and plain.returncode == 2
-    assert re.findall(r"─ (\w+) ─", shown.stdout) == ["Options", "Data", "Train", "Use", "Setup"]
+    assert re.findall(r"─ (\w+) ─", shown.stdout) == ["Options", "Data", "Train", "Use", "Ship", "Guard", "Setup"]
     commands = re.findall(r"^│ ([a-z]+) ", shown.stdout, re.MULTILINE)
     assert commands == ["data", "train", "runs", "predict", "config", "doctor"]
     words = " ".join(shown.stdout.split())
