@@ -60,7 +60,9 @@ class Ui:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in columns:
-            table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+            # What a row is about is what people copy: the first column is never broken.
+            first = name == columns[0]
+            table.add_column(name, justify="right" if name in numbers else "left", overflow="fold", no_wrap=first)
         for row in rows:
             table.add_row(*(Text(printable(str(cell))) for cell in row))
         self.console(stderr=False).print(table)

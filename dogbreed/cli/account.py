@@ -72,7 +72,9 @@ def status(
     if not rows:
         ui.note(f"project {aws.settings.project} has nothing in account {aws.account}, {aws.region}")
     else:
-        ui.note(f"{dollars(hourly)} an hour while this stays; to remove it: dogbreed destroy")
+        price = f"{dollars(hourly)} an hour while this stays" if hourly else "nothing of this costs by the hour"
+        price = "what this costs by the hour is not known" if hourly is None else price
+        ui.note(f"{price}; to remove it: dogbreed destroy")
 
 
 def destroy(

@@ -68,8 +68,15 @@ def scale(
     from dogbreed.capacity import compare as comparing
     from dogbreed.capacity.policy import Semantics, TargetTracking
     from dogbreed.capacity.simulate import Instance
+    from dogbreed.errors import UsageError
     from dogbreed.pricing import Prices
 
+    if not p99 > 0:
+        raise UsageError(f"--p99 {p99:g}", "milliseconds, more than 0")
+    if Prices.load().instance(instance_type) is None:
+        raise UsageError(
+            f"{instance_type} is not in the table of machines", "it is for the price; one such as ml.m5.large"
+        )
     trace = _trace(simulate, hours, seed)
     instance = Instance((service_ms / 1000,), threads)
     most = comparing.capacity(instance)

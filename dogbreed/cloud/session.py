@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
 from collections.abc import Mapping
@@ -59,7 +60,17 @@ class Aws:
         region = self.session.region_name
         if not region:
             raise UsageError("no AWS region is set", 'add --region, or [aws] region = "eu-west-1" to dogbreed.toml')
+        self._check(str(region))
         return str(region)
+
+    def _check(self, region: str) -> None:
+        """UsageError for a name that no region can have; one that is newer than this SDK passes."""
+        try:
+            self._made.get_partition_for_region(region)
+        except UnknownRegionError:
+            close = difflib.get_close_matches(region, self._made.get_available_regions("ec2"), n=1)
+            hint = f"did you mean {close[0]}?" if close else "one such as eu-west-1 or us-east-1"
+            raise UsageError(f"there is no AWS region {region}", hint) from None
 
     @cached_property
     def account(self) -> str:

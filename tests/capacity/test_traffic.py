@@ -87,6 +87,8 @@ def test_the_command_computes_and_refuses(tmp_path: Path) -> None:
         ["--service-ms", 0],
         ["--min", 0],
         ["--compare", "everything"],
+        ["--search", "--p99", -3],
+        ["--instance-type", "ml.bogus"],
     ):
         refused = dogbreed("scale", "--simulate", "trace.csv", *wrong, cwd=tmp_path)
         assert refused.returncode == 2 and refused.stderr.startswith("error:"), (wrong, refused.stderr)

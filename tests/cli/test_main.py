@@ -10,6 +10,7 @@ import pytest
 from program import dogbreed, terminal
 
 from dogbreed.cli.guard import guarded
+from dogbreed.cli.main import COMMANDS
 from dogbreed.errors import EXIT_CODES, DogbreedError, UsageError
 from dogbreed.ui import Ui, ui
 
@@ -25,8 +26,8 @@ def test_help_shows_the_panels_in_the_order_of_the_life_cycle(tmp_path: Path) ->
     )
     assert plain.stderr == "" and plain.returncode == 2
     assert re.findall(r"─ (\w+) ─", shown.stdout) == ["Options", "Data", "Train", "Use", "Ship", "Guard", "Setup"]
-    commands = re.findall(r"^│ ([a-z]+) ", shown.stdout, re.MULTILINE)
-    assert commands == ["data", "train", "runs", "predict", "config", "doctor"]
+    commands = re.findall(r"^│ ([a-z][a-z0-9-]+) ", shown.stdout, re.MULTILINE)
+    assert commands == list(COMMANDS)
     words = " ".join(shown.stdout.split())
     assert all(f"{code} {meaning}" in words for code, meaning in EXIT_CODES.items())
 
