@@ -84,7 +84,7 @@ def stop(
     if json:
         ui.answer({"run": found.id, "state": state.status, "usd": state.usd, "dry_run": dry_run})
     elif ended:
-        ui.line(f"{found.id} has ended: {state.status}")
+        ui.line(f"{found.id} has ended: {state.status}{shared.because(state)}")
     elif dry_run:
         ui.line(f"would stop {found.id}, which is {state.status}")
     else:
@@ -136,7 +136,7 @@ def pull(
     from dogbreed.errors import DogbreedError
 
     raise DogbreedError(
-        f"{found.id} did not finish: {state.status} ({state.detail})",
+        f"{found.id} did not finish: {state.status}{shared.because(state)}",
         f"go on with it: dogbreed train-{found.backend} --resume {found.id}",
     )
 

@@ -230,6 +230,8 @@ def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = Non
         ui.note(f"{run.id} goes on without this command. {_come_back(run)}")
         raise
     run, state = remote.refresh(aws, run)
+    if run.last and not run.last.launched:
+        raise DogbreedError(f"{run.id} was {state.detail}", _go_on(run))
     if state.status == "failed":
         words = error.get("message") or launch.last_words(others) or _one_line(state.detail)
         raise DogbreedError(
@@ -280,6 +282,11 @@ def _say_state(state: State, told: str) -> str:
     if words != told and state.status not in ("running", "finished", "failed"):
         ui.note(words)
     return words
+
+
+def because(state: State) -> str:
+    """Why it is in this state, in brackets after the word for it; "" where nothing is known."""
+    return f" ({_one_line(state.detail)})" if state.detail else ""
 
 
 def _one_line(text: str) -> str:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from botocore import exceptions as sdk
+
 from dogbreed.cloud.bucket import CHECKPOINTS, RUNS
+from dogbreed.cloud.errors import translate
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store
 from dogbreed.errors import DogbreedError, UsageError
@@ -25,6 +29,8 @@ from dogbreed.run import RUNS as HERE
 FILE, JOB = "remote.json", "job.json"
 Status = Literal["launching", "starting", "running", "stopping", "finished", "failed", "stopped"]
 ENDED = ("finished", "failed", "stopped")
+# How the detail of an attempt begins that AWS refused: there is nothing to look at, and nothing was paid.
+_NOT_LAUNCHED = "not launched"
 _AT_ONCE = 16
 _CENT = Decimal("0.0001")
 
@@ -55,6 +61,11 @@ class Attempt:
     seconds: float = 0.0
     usd: str | None = None
     detail: str = ""
+
+    @property
+    def launched(self) -> bool:
+        """Whether there may be something of it in AWS; not where its launch was refused."""
+        return not (self.status == "failed" and self.detail.startswith(_NOT_LAUNCHED))
 
 
 @dataclass(frozen=True)
@@ -197,11 +208,33 @@ def begin(store: Store, run: RemoteRun, job: bytes) -> None:
     keep(store, run)
 
 
+@contextmanager
+def launching(store: Store, run: RemoteRun, there: Callable[[], object]) -> Iterator[None]:
+    """Keep that the newest attempt never began, and why, where launching it raises and nothing is `there` afterwards.
+
+    Of a call without an answer nothing is claimed: the backend says after some minutes that nothing came of it.
+    """
+    try:
+        yield
+    except (sdk.ConnectionError, sdk.HTTPClientError):
+        raise
+    except Exception as error:
+        # Whatever goes wrong here, the first error is the one to be told.
+        with suppress(Exception):
+            if run.last and not there():
+                told = error if isinstance(error, DogbreedError) else translate(error)
+                why = f"{_NOT_LAUNCHED}: {told.message if told else error}"
+                keep(store, run.with_attempt(replace(run.last, status="failed", usd="0", detail=why)))
+        raise
+
+
 def refresh(aws: Aws, run: RemoteRun) -> tuple[RemoteRun, State]:
     """Look how the run is doing, and keep what its newest attempt has cost."""
     attempt = run.last
     if attempt is None:
         return run, State("launching")
+    if not attempt.launched:
+        return run, State(attempt.status, attempt.detail, usd=run.spent)
     state = backend(aws, run).state(run)
     usd = run.cost(state.seconds) if state.usd is None else state.usd
     seen = replace(attempt, status=state.status, seconds=round(state.seconds, 1), usd=None if usd is None else str(usd))

@@ -65,8 +65,9 @@ class Machines(Resource):
         store = Store(self._aws, self.run.bucket)
         self.run = self.run.with_attempt(Attempt(str(len(self.run.attempts) + 1), remote.now()))
         remote.begin(store, self.run, self._job)
-        seen = ec2_watch.look(self._aws, store, self.run)
-        self.launch = Starter(self._aws, self.run, self._tell).all(seen.newest + 1)
+        with remote.launching(store, self.run, self.find):
+            seen = ec2_watch.look(self._aws, store, self.run)
+            self.launch = Starter(self._aws, self.run, self._tell).all(seen.newest + 1)
         # What they really are and cost.
         self.run = replace(self.run, price_per_hour=self.launch.price, instance_type=self.launch.type)
         remote.keep(store, self.run)
@@ -124,6 +125,8 @@ class Ec2:
 
     def state(self, run: RemoteRun) -> State:
         """What the machines and EC2 say."""
+        if run.last and not run.last.launched:
+            return State(run.last.status, run.last.detail)
         return ec2_watch.state(run, ec2_watch.look(self._aws, Store(self._aws, run.bucket), run))
 
     def logs(self, run: RemoteRun, *, follow: bool) -> Iterator[LogLine | None]:

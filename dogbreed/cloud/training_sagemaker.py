@@ -136,6 +136,10 @@ class TrainingJob(Resource):
         store = Store(self._aws, self.run.bucket)
         self.run = self.run.with_attempt(Attempt(self.name, remote.now()))
         remote.begin(store, self.run, self._job)
+        with remote.launching(store, self.run, self.find):
+            self._launch(store)
+
+    def _launch(self, store: Store) -> None:
         deadline = time.monotonic() + PROPAGATION_S
         while True:
             try:
@@ -218,6 +222,8 @@ class SageMaker:
         attempt = run.last
         if attempt is None:
             return State("launching")
+        if not attempt.launched:
+            return State(attempt.status, attempt.detail)
         try:
             seen = self._describe(attempt.name)
         except ClientError as error:

@@ -86,6 +86,10 @@ def test_no_capacity_is_said_with_what_was_tried_and_a_second_command_finds_ever
         assert place in result.stderr
     again = json.loads(dogbreed(*words, "--dry-run", "--json", cwd=tmp_path).stdout)
     assert [step["kind"] for step in again["steps"] if step["step"] == "+"] == ["machines"]
+    (run,) = json.loads(dogbreed("runs", "--json", cwd=tmp_path).stdout)
+    assert (run["state"], float(run["usd"])) == ("failed", 0) and "not launched: no place has" in run["hint"]
+    ended = dogbreed("logs", Path(run["run"]).name, "--follow", cwd=tmp_path)
+    assert ended.returncode == 1 and "not launched" in ended.stderr
 
 
 def test_without_a_terminal_it_asks_for_yes_and_without_credentials_it_ends_at_once(

@@ -300,6 +300,20 @@ def test_a_denied_action_is_named(account: Server, photos: Path, tmp_path: Path)
     result = train(photos, *HEAD, cwd=tmp_path)
     assert result.returncode == 4, result.stderr
     assert "not allowed: sagemaker:CreateTrainingJob" in result.stderr
+    # It was never launched: nobody waits for it, nothing runs, and it may be launched again.
+    (run,) = json.loads(dogbreed("runs", "--json", cwd=tmp_path).stdout)
+    assert (run["state"], float(run["usd"])) == ("failed", 0)
+    assert "not launched: not allowed: sagemaker:CreateTrainingJob" in run["hint"] and "--resume" in run["hint"]
+    assert "training run" not in dogbreed("status", cwd=tmp_path).stdout
+    name = Path(run["run"]).name
+    assert "has ended: failed (not launched" in dogbreed("stop", name, cwd=tmp_path).stdout
+    for words in (("logs", name, "--follow"), ("pull", name)):
+        result = dogbreed(*words, cwd=tmp_path)
+        assert result.returncode == 1 and "not launched" in result.stderr, result.stderr
+    account.ask("clear")
+    again = dogbreed("train-sagemaker", "--resume", name, "--yes", "--detach", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert describe(name, 2)["TrainingJobStatus"] == "InProgress"
 
 
 def test_without_credentials_nothing_is_tried(photos: Path, tmp_path: Path) -> None:
