@@ -162,7 +162,9 @@ def _priced(aws: Aws, run: RemoteRun, network: Network) -> tuple[RemoteRun, Deci
     highest = None if unknown else max(place.bound for place in places if place.bound is not None)
     seconds = ec2_start.seconds(run, highest)
     spent = run.spent or Decimal(0)
-    ceiling = amount or (None if highest is None else highest * run.instances * seconds / 3600 + spent)
+    ceiling = amount or (
+        None if highest is None else highest * run.instances * (seconds + ec2_start.RESERVED_S) / 3600 + spent
+    )
     first = places[0]
     run = replace(
         run,
@@ -232,7 +234,7 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[
     job = shared.estimated_job(settings, photos, size)
     if own.instance_type != "auto":
         types = listed(own.instance_type)
-        shared.say_estimate(job, types[0], given, aws.region, "ec2")
+        shared.say_estimate(job, types[0], given, aws.region, "ec2", own.max_usd)
         return settings, types
 
     def allowed(name: str, count: int) -> str:
@@ -255,7 +257,7 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[
     for chosen in choice.options:
         if quotas.zones(aws, chosen.instance) == ():
             continue
-        shared.say_choice(choice, chosen)
+        shared.say_choice(choice, chosen, own.max_usd)
         others = (option.instance for option in choice.options if option.count == chosen.count)
         types = list(dict.fromkeys([chosen.instance, *others]))[:_TYPES_TRIED]
         return replace(settings, train=replace(settings.train, instances=chosen.count)), types

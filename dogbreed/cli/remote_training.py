@@ -27,11 +27,23 @@ _KEPT_LINES, _SHOWN = 200, 300
 
 # -- options
 
+
+def _amount(value: float | None) -> float | None:
+    from dogbreed.errors import UsageError
+
+    # In a settings file 0 stands for no budget; who types it means something else.
+    if value is not None and not 0 < value < float("inf"):
+        raise UsageError(f"--max-usd {value:g} is no amount to spend", "without --max-usd the time limits the cost")
+    return value
+
+
 Data = Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")]
 Instances = Annotated[int | None, typer.Option(min=1, max=64, help="Machines; each GPU of one is a worker.")]
 InstanceType = Annotated[str | None, typer.Option(help="Type of the machines; auto chooses by price and speed.")]
 Spot = Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spare capacity, which AWS may take back.")]
-MaxUsd = Annotated[float | None, typer.Option(help="Most that the run may cost, resumed attempts together.")]
+MaxUsd = Annotated[
+    float | None, typer.Option(callback=_amount, help="Most that the run may cost, resumed attempts together.")
+]
 MaxHours = Annotated[float | None, typer.Option(help="Longest training time in hours.")]
 Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
 Method = Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")]
@@ -131,7 +143,9 @@ def estimated_job(settings: Settings, photos: PhotoSet, size: int) -> Job:
     return Job(count, len(photos.photos), size, train.epochs, batch, train.method, train.backbone)
 
 
-def say_estimate(job: Job, instance_type: str, count: int, region: str, use: Literal["training", "ec2"]) -> None:
+def say_estimate(
+    job: Job, instance_type: str, count: int, region: str, use: Literal["training", "ec2"], max_usd: float
+) -> None:
     """What so many machines of a type will take, and whether fewer would do; nothing for an unknown type."""
     from dogbreed.capacity import choose
     from dogbreed.capacity.measured import of_runs
@@ -152,9 +166,10 @@ def say_estimate(job: Job, instance_type: str, count: int, region: str, use: Lit
     less = [estimate(number) for number in range(1, count)]
     if words := choose.fewer(option, less):
         ui.note(f"  {words}")
+    _warn(option, max_usd)
 
 
-def say_choice(choice: Choice, chosen: Option) -> None:
+def say_choice(choice: Choice, chosen: Option, max_usd: float) -> None:
     """The best three, which one is taken, and what is to be said about it."""
     for option in choice.best:
         ui.note(f"{'*' if option == chosen else ' '} {option.words()}")
@@ -162,6 +177,16 @@ def say_choice(choice: Choice, chosen: Option) -> None:
         ui.note(f"* {chosen.words()}")
     for words in choice.advice:
         ui.note(f"  {words}")
+    _warn(chosen, max_usd)
+
+
+def _warn(option: Option, max_usd: float) -> None:
+    """Of a budget that will end training before its last epoch."""
+    if max_usd and option.usd is not None and max_usd < option.usd:
+        ui.warn(
+            f"--max-usd {max_usd:g} is less than the {dollars(option.usd)} that all epochs are estimated to cost: "
+            "training will be stopped with a checkpoint when it is spent"
+        )
 
 
 # -- a run that was launched

@@ -254,7 +254,7 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settin
     own, prices = settings.sagemaker, Prices.load()
     job, given = shared.estimated_job(settings, photos, size), settings.train.instances
     if own.instance_type != "auto":
-        shared.say_estimate(job, own.instance_type, given, aws.region, "training")
+        shared.say_estimate(job, own.instance_type, given, aws.region, "training", own.max_usd)
         return settings
     known = set(quotas.training_types(aws))
     counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
@@ -274,7 +274,7 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settin
         if limit.enough is False:
             ui.note(f"left out {option.count} x {option.instance}: {limit.words()}")
             continue
-        shared.say_choice(choice, option)
+        shared.say_choice(choice, option, own.max_usd)
         chosen = replace(own, instance_type=option.instance)
         return replace(settings, sagemaker=chosen, train=replace(settings.train, instances=option.count))
     raise UsageError("no known type of machine suits this training", "give --instance-type, or more --max-hours")
@@ -298,8 +298,10 @@ def _check_type(aws: Aws, settings: Settings) -> None:
 
 
 def _ceiling(run: RemoteRun, keep_alive_minutes: int, spent: Decimal = Decimal(0)) -> str | None:
-    """US dollars of the longest training, the time that machines are kept after it, and what was spent before."""
-    most = run.cost(run.max_seconds + keep_alive_minutes * 60)
+    """US dollars of the longest training, its end, the time that machines are kept, and what was spent before."""
+    from dogbreed.cloud.training_sagemaker import ENDING_S
+
+    most = run.cost(run.max_seconds + ENDING_S + keep_alive_minutes * 60)
     return None if most is None else str(most + spent)
 
 

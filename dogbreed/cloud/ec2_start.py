@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from dogbreed.cloud.ec2_boot import user_data
 from dogbreed.cloud.ec2_fleet import Order, Place
 from dogbreed.cloud.ec2_template import LaunchTemplate
 from dogbreed.cloud.ec2_watch import LAUNCH, Launch
+from dogbreed.cloud.ec2_worker import GRACE_S
 from dogbreed.cloud.machine_agent import MACHINES, Orders
 from dogbreed.cloud.network import Network, SecurityGroup, look
 from dogbreed.cloud.policies import EC2_TRAINING, Scope
@@ -20,8 +22,9 @@ from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.storage import Store
 from dogbreed.errors import DogbreedError, UsageError
 
-# Between the launch, from which on a machine is paid, and the first line of the user data, which counts the time.
-_BOOT_S = 60
+# Paid too: from the launch to the first line of the user data, which counts the time, and from the time limit until
+# the machine has ended, for which what its agent needs for a last checkpoint is kept.
+RESERVED_S = 60 + int(GRACE_S)
 _SHORTEST_S = 60
 _REPLACEMENT_S = 900.0
 Tell = Callable[[str], None]
@@ -30,8 +33,8 @@ Tell = Callable[[str], None]
 def seconds(run: RemoteRun, bound: Decimal | None) -> int:
     """How long machines of this price may run in the next attempt: max_hours, or less where max_usd buys less.
 
-    What earlier attempts took is taken off both. Raises UsageError where nothing is left, or the price is unknown and
-    there is an amount to keep.
+    What earlier attempts took is taken off both, and of money what is paid before and after that time. Raises
+    UsageError where less than a minute is left, or the price is unknown and there is an amount to keep.
     """
     used = sum(attempt.seconds for attempt in run.attempts)
     left = run.max_seconds - used
@@ -40,9 +43,17 @@ def seconds(run: RemoteRun, bound: Decimal | None) -> int:
         if not bound:
             raise UsageError("the price of these machines is not known, so --max-usd cannot be kept", "use --max-hours")
         spent = sum((Decimal(attempt.usd or 0) for attempt in run.attempts), Decimal(0))
-        left = min(left, float((amount - spent) / (bound * run.instances) * 3600) - _BOOT_S)
+        bought = math.floor((amount - spent) / (bound * run.instances) * 3600) - RESERVED_S
+        if bought < _SHORTEST_S:
+            already = f", and ${spent} are spent already" if spent else ""
+            raise UsageError(
+                f"--max-usd {amount} buys less than a minute of these machines: their start and end take "
+                f"{RESERVED_S} s more{already}",
+                "give a higher --max-usd",
+            )
+        left = min(left, bought)
     if left < min(_SHORTEST_S, run.max_seconds):
-        raise UsageError(f"nothing is left of the time or money of run {run.id}", "give more: --max-hours, --max-usd")
+        raise UsageError(f"nothing is left of the time of run {run.id}", "give more: --max-hours")
     return int(left)
 
 

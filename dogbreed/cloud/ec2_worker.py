@@ -27,7 +27,7 @@ from dogbreed.cloud.ec2_machine import Bucket, CallError, Telemetry
 CODE, SHARDS, CHECKPOINTS, OUTPUT, HOST, FAILURE = "code", "shards", "checkpoints", "output", "host", "failure"
 JOB, LAST = "job.json", "last.safetensors"
 # After a notice AWS leaves 2 minutes: for the step under way, the checkpoint and its upload.
-_GRACE_S = 75.0
+GRACE_S = 75.0
 # torchrun waits for the others after the last step, in vain where one has gone.
 _PARTING_S = 30.0
 _LOOK_EVERY_S = 1.0
@@ -100,7 +100,7 @@ class Worker:
 
     def stop(self) -> None:
         """Let the workers write a checkpoint and end."""
-        self._stop_by = min(self._stop_by, time.monotonic() + _GRACE_S)
+        self._stop_by = min(self._stop_by, time.monotonic() + GRACE_S)
         (self._work / HOST).mkdir(exist_ok=True)
         (self._work / HOST / STOP).touch()
 

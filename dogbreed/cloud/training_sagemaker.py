@@ -36,6 +36,9 @@ _SMALLEST_GB, _SPARE_GB = 30, 15
 _LOOK_EVERY_S = 2.0
 _QUIET_LOOKS = 2  # CloudWatch shows the last lines some seconds after the end
 _LAUNCHING_S = 600
+# Paid too: between SIGTERM, at the time limit, and the end SageMaker leaves this for a checkpoint and its upload.
+ENDING_S = 120
+_SHORTEST_S = 60
 _STATUS: dict[str, remote.Status] = {
     "Completed": "finished",
     "Failed": "failed",
@@ -80,8 +83,8 @@ def volume_gb(settings: SagemakerSettings, size: int, mode: str) -> int:
 def max_seconds(settings: SagemakerSettings, instances: int, price: Decimal | None, spent: Decimal) -> int:
     """How long the job may train: `max_hours`, or less where `max_usd` less what was spent buys less.
 
-    The machines of a warm pool are paid on, so their time is taken off. Raises UsageError where the price is unknown
-    or nothing is left.
+    The machines are paid on while they end and in a warm pool, so that time is taken off. Raises UsageError where the
+    price is unknown or less than a minute is left.
     """
     seconds = math.floor(settings.max_hours * 3600)
     if not settings.max_usd:
@@ -92,10 +95,12 @@ def max_seconds(settings: SagemakerSettings, instances: int, price: Decimal | No
             "limit the time instead: --max-hours, or choose a type with a known price",
         )
     left = Decimal(str(settings.max_usd)) - spent
-    bought = math.floor(left / (price * instances) * 3600) - settings.keep_alive_minutes * 60
-    if bought < 1:
+    bought = math.floor(left / (price * instances) * 3600) - settings.keep_alive_minutes * 60 - ENDING_S
+    if bought < _SHORTEST_S:
+        already = f", and ${spent} are spent already" if spent else ""
         raise UsageError(
-            f"--max-usd {settings.max_usd:g} buys no training time: ${spent} are spent already",
+            f"--max-usd {settings.max_usd:g} buys less than a minute of training: a checkpoint at the limit may take "
+            f"{ENDING_S} s more{already}",
             "give a higher --max-usd",
         )
     return min(seconds, bought)

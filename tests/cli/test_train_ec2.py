@@ -49,7 +49,8 @@ WRONG: list[tuple[tuple[Any, ...], int, str]] = [
     (("--ami-id", "ami-0000000000000dead"), 2, "no machine image"),
     (("--instances", 64), 2, "cannot be shared"),
     (("--max-hours", 0), 2, "max-hours"),
-    (("--max-usd", 0.0001), 2, "nothing is left"),
+    (("--max-usd", 0.0001), 2, "buys less than a minute"),
+    (("--max-usd", 0), 2, "--max-usd 0 is no amount"),
     (("--resume", "nothing"), 2, "no remote run nothing"),
     (("--weights", "imagenet"), 2, "no weights for the starter"),
 ]

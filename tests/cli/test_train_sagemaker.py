@@ -260,7 +260,8 @@ def nothing_made(account: Server) -> Iterator[Server]:
         (["--instance-type", "g5.xlarge"], "did you mean --instance-type ml.g5.xlarge?"),
         (["--instance-type", "ml.p5.48xlarge", "--instances", 3], "quota ml.p5.48xlarge for training job usage"),
         (["--max-usd", -1], "--max-usd -1"),
-        (["--max-usd", 0.00001], "buys no training time"),
+        (["--max-usd", 0.00001], "buys less than a minute of training"),
+        (["--max-usd", 0], "--max-usd 0 is no amount"),
         (["--instance-type", "ml.c4.8xlarge", "--max-usd", 5], "the price of ml.c4.8xlarge is not known"),
         (["--instances", 8, "--batch-size", 4], "cannot be shared by 8 workers"),
         (["--backbone", "resnet51", "--weights", "none"], "there is no backbone resnet51"),
@@ -293,6 +294,14 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(nothing_made: Server, photos:
     assert [step["kind"] for step in plan["steps"]] == ["bucket", "photos", "code", "role", "training job"]
     assert float(plan["ceiling_usd"]) > 0
     assert plan["run"]["instance_type"].startswith("ml.")
+
+
+def test_a_budget_below_the_estimate_is_warned_of(nothing_made: Server, photos: Path, tmp_path: Path) -> None:
+    words = ("--epochs", 5000, "--method", "finetune", "--max-usd", 0.1, "--dry-run")
+    result = train(photos, *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "warning: --max-usd 0.1 is less than the $" in result.stderr
+    assert "at most $0.1000 in all" in result.stderr or "at most $0.09" in result.stderr
 
 
 def test_a_denied_action_is_named(account: Server, photos: Path, tmp_path: Path) -> None:

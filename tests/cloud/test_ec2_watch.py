@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed.cloud.ec2_fleet import Machine
-from dogbreed.cloud.ec2_start import seconds
+from dogbreed.cloud.ec2_start import RESERVED_S, seconds
 from dogbreed.cloud.ec2_tend import missing
 from dogbreed.cloud.ec2_watch import Launch, Seen, state
 from dogbreed.cloud.remote import Attempt, RemoteRun, now
@@ -153,9 +153,11 @@ def test_no_attempt_may_run_longer_than_what_is_left_of_time_and_money(
     try:
         allowed = seconds(run, price)
     except UsageError:
+        dear = spent + price * count * (60 + RESERVED_S) / 3600 > amount
+        assert dear or limit * 3600 - 600 < 60
         return
-    assert allowed + 600 <= limit * 3600
-    assert spent + price * count * allowed / 3600 <= amount
+    assert 60 <= allowed <= limit * 3600 - 600
+    assert spent + price * count * (allowed + RESERVED_S) / 3600 <= amount
 
 
 def test_an_amount_needs_a_price() -> None:

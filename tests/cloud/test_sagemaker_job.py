@@ -14,7 +14,7 @@ from standin import bucket, role, until
 
 from dogbreed.cloud import sagemaker_sdk
 from dogbreed.cloud.session import Aws
-from dogbreed.cloud.training_sagemaker import input_mode, max_seconds, volume_gb
+from dogbreed.cloud.training_sagemaker import ENDING_S, input_mode, max_seconds, volume_gb
 from dogbreed.config import SagemakerSettings
 from dogbreed.errors import UsageError
 from dogbreed.launch import ENVIRONMENT
@@ -37,11 +37,11 @@ def test_a_run_never_costs_more_than_its_budget(
     try:
         seconds = max_seconds(settings, instances, price, spent)
     except UsageError:
-        # A second of training and the machines kept after it would be too much.
-        assert spent + price * instances * (1 + 60 * kept) / 3600 > Decimal(str(usd))
+        # A minute of training, its end, and the machines kept after it would be too much.
+        assert spent + price * instances * (60 + ENDING_S + 60 * kept) / 3600 > Decimal(str(usd))
         return
-    assert 1 <= seconds <= hours * 3600
-    assert spent + price * instances * (seconds + 60 * kept) / 3600 <= Decimal(str(usd))
+    assert min(60, int(hours * 3600)) <= seconds <= hours * 3600
+    assert spent + price * instances * (seconds + ENDING_S + 60 * kept) / 3600 <= Decimal(str(usd))
 
 
 def test_without_a_budget_the_hours_count_and_without_a_price_there_is_no_budget() -> None:
