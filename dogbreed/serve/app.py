@@ -78,7 +78,7 @@ def create(predictor: Predictor, settings: ServeSettings, *, name: str, threads:
     app.get("/docs", include_in_schema=False)(docs)
     app.mount("/static", StaticFiles(directory=str(_PAGE)))
     app.mount("/static-docs", StaticFiles(packages=[("fastapi_offline", "static")]))
-    return Observed(app, state)
+    return Observed(app, state, {"/invocations": invocations, "/predict": predict})
 
 
 async def ping(request: Request) -> Response:
