@@ -40,9 +40,13 @@ def logs(
     if follow and not json:
         found, state = shared.follow(aws, found, int(found.more.get("epochs", 1)), minutes=wait_minutes)
         shared.say_cost(found, state)
-        ui.line(f"{found.id} {state.status}")
         if state.status == "finished":
+            ui.line(f"{found.id} finished")
             ui.note(f"next: dogbreed pull {found.id}")
+        else:
+            words, hint = shared.how_it_ended(found, state)
+            ui.line(words)
+            ui.note(hint)
         return
     from dogbreed.cloud import remote
 

@@ -266,15 +266,14 @@ def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = Non
 
 
 def bring_home(aws: Aws, run: RemoteRun, state: State) -> None:
-    """Pull a run that has ended, and answer as a local training does; exit 130 where it was stopped."""
+    """Pull a run that has ended, and answer as a local training does; DogbreedError where it was stopped."""
     from dogbreed.cloud import remote
-    from dogbreed.errors import EXIT_INTERRUPTED
+    from dogbreed.errors import DogbreedError
     from dogbreed.run import RUNS, Run
 
     say_cost(run, state)
     if state.status != "finished":
-        ui.note(f"{run.id} was stopped ({state.detail}), with a checkpoint if training had begun; {_go_on(run)}")
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise DogbreedError(*how_it_ended(run, state))
     words = {
         "fetch": "fetching what was trained",
         "export": "exporting to ONNX",
@@ -282,6 +281,15 @@ def bring_home(aws: Aws, run: RemoteRun, state: State) -> None:
     }
     event = remote.pull(aws, run, lambda stage: ui.note(words[stage]))
     answer(Run.open(RUNS / run.id), event, named=False)
+
+
+def how_it_ended(run: RemoteRun, state: State) -> tuple[str, str]:
+    """What is to be said of a run that was stopped, and how it goes on."""
+    from dogbreed.cloud import remote
+
+    if state.detail == remote.LIMIT:
+        return f"{run.id} reached its limit: {state.detail}", f"{_go_on(run)} (with a higher --max-hours or --max-usd)"
+    return f"{run.id} was stopped{because(state)}", _go_on(run)
 
 
 def say_cost(run: RemoteRun, state: State) -> None:

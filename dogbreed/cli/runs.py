@@ -111,7 +111,8 @@ def _remote(run: RemoteRun) -> dict[str, Any]:
 def _state(run: RemoteRun, status: str, detail: str) -> dict[str, Any]:
     """How a run that is not here yet is doing, and the next command."""
     ended = {"finished": f"dogbreed pull {run.id}"}
-    ended |= dict.fromkeys(("failed", "stopped"), f"{detail}; go on: dogbreed train-{run.backend} --resume {run.id}")
+    why = f"{' '.join(detail.split())}; " if detail else ""
+    ended |= dict.fromkeys(("failed", "stopped"), f"{why}go on: dogbreed train-{run.backend} --resume {run.id}")
     state = "finished there" if status == "finished" else status
     return {"state": state, "hint": ended.get(status, f"dogbreed logs {run.id} --follow")}
 

@@ -31,6 +31,8 @@ Status = Literal["launching", "starting", "running", "stopping", "finished", "fa
 ENDED = ("finished", "failed", "stopped")
 # How the detail of an attempt begins that AWS refused: there is nothing to look at, and nothing was paid.
 _NOT_LAUNCHED = "not launched"
+# Details of runs that were stopped, the same for both backends (`machine_agent`, which takes nothing along, says them).
+LIMIT, ASKED = "the time limit or the budget is reached", "it was asked to stop"
 _AT_ONCE = 16
 _CENT = Decimal("0.0001")
 
@@ -237,7 +239,14 @@ def refresh(aws: Aws, run: RemoteRun) -> tuple[RemoteRun, State]:
         return run, State(attempt.status, attempt.detail, usd=run.spent)
     state = backend(aws, run).state(run)
     usd = run.cost(state.seconds) if state.usd is None else state.usd
-    seen = replace(attempt, status=state.status, seconds=round(state.seconds, 1), usd=None if usd is None else str(usd))
+    seen = replace(
+        attempt,
+        status=state.status,
+        seconds=round(state.seconds, 1),
+        usd=None if usd is None else str(usd),
+        # What AWS calls a run under way is old in a moment.
+        detail=state.detail if state.status in ENDED else "",
+    )
     if seen != attempt:
         run = run.with_attempt(seen)
         if state.status in ENDED or state.status != attempt.status:

@@ -338,9 +338,12 @@ class SageMaker:
 def _detail(seen: dict[str, Any]) -> str:
     if seen.get("FailureReason"):
         return str(seen["FailureReason"]).strip()
-    if seen["TrainingJobStatus"] == "Stopped" and seen["SecondaryStatus"] != "Stopped":
+    if seen["TrainingJobStatus"] == "Completed":
+        return ""
+    if seen["TrainingJobStatus"] == "Stopped":
         return {
-            "MaxRuntimeExceeded": "the time limit or the budget was reached",
+            "Stopped": remote.ASKED,
+            "MaxRuntimeExceeded": remote.LIMIT,
             "MaxWaitTimeExceeded": "no spot capacity came within the waiting time",
         }.get(seen["SecondaryStatus"], str(seen["SecondaryStatus"]))
     return str(seen.get("SecondaryStatus", ""))

@@ -243,6 +243,27 @@ def test_stopped_and_resumed_it_reaches_the_same_weights_within_one_budget(
     assert "in 2 attempts" in result.stderr
 
 
+@slow
+@pytest.mark.parametrize("ends", ["limit", "stop"])
+def test_what_ends_at_its_limit_or_is_stopped_elsewhere_was_not_interrupted(
+    account: Server, photos: Path, tmp_path: Path, ends: str
+) -> None:
+    limit = ("--max-hours", 8 / 3600) if ends == "limit" else ()
+    with launching(photos, *FINETUNE[:-1], 5000, *limit, cwd=tmp_path) as launcher:
+        run = first_run()
+        if ends == "stop":
+            assert dogbreed("stop", run, cwd=tmp_path).returncode == 0
+        _, told = launcher.communicate(timeout=_PATIENCE_S)
+    assert launcher.returncode == 1, told
+    said = {"limit": "reached its limit: the time limit or the budget", "stop": "was stopped (it was asked to stop)"}
+    assert f"error: {run} {said[ends]}" in told and f"--resume {run}" in told and "interrupted" not in told
+    followed = dogbreed("logs", run, "--follow", cwd=tmp_path)
+    assert (followed.returncode, said[ends] in followed.stdout) == (0, True), followed.stdout
+    assert f"--resume {run}" in followed.stderr
+    (listed,) = json.loads(dogbreed("runs", "--json", cwd=tmp_path).stdout)
+    assert listed["state"] == "stopped" and listed["hint"].startswith(("the time limit", "it was asked"))
+
+
 # -- before anything is uploaded
 
 
