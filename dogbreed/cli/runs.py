@@ -79,6 +79,9 @@ def _with_remote(found: list[dict[str, Any]], region: str | None) -> list[dict[s
         known = [remote.seen(aws, run) for run in remote.listed(Store(aws))]
     # Whatever the account answers, the runs here are listed.
     except Exception as error:
+        if errors.code(error) == "NoSuchBucket":
+            ui.note("the AWS account has no runs yet")
+            return found
         told = error if isinstance(error, DogbreedError) else errors.translate(error)
         if told is None:
             raise
