@@ -140,7 +140,9 @@ def launch(aws: Aws, order: Order, tries: Iterator[Place], tell: Callable[[str],
     Raises NoCapacityError naming what was tried. Nothing is left running when this raises.
     """
     refused: list[str] = []
+    only_spot = False
     for place in tries:
+        only_spot = place.spot  # the full price is tried last
         try:
             return place, _run(aws, order, place)
         except ClientError as error:
@@ -150,7 +152,7 @@ def launch(aws: Aws, order: Order, tries: Iterator[Place], tell: Callable[[str],
             tell(f"not to be had: {refused[-1]}")
     raise NoCapacityError(
         f"no place has {order.count} machine(s) free now: {'; '.join(refused) or 'no zone offers the type'}",
-        "name more types (--instance-type a,b), add --on-demand-fallback, or try again later",
+        f"name more types (--instance-type a,b), {'add --on-demand-fallback, ' * only_spot}or try again later",
     )
 
 

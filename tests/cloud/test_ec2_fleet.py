@@ -156,6 +156,10 @@ def test_zones_then_types_then_the_full_price(aws: Aws, account: Server) -> None
     with pytest.raises(NoCapacityError, match=r"g5\.xlarge in eu-west-1"):
         start(aws, order, spot=True, fallback=True)
     assert len(ec2_fleet.machines(aws, only_alive=False)) == before
+    for how, hinted in (({"spot": True}, True), ({"spot": True, "fallback": True}, False), ({}, False)):
+        with pytest.raises(NoCapacityError) as raised:
+            start(aws, order, **how)
+        assert ("--on-demand-fallback" in raised.value.hint) == hinted, how
 
 
 def test_spot_never_costs_more_than_was_said(aws: Aws) -> None:
