@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dogbreed.audit.answer import NO, UNKNOWN
 from dogbreed.audit.attached import policies_of, unknown_policies
 from dogbreed.audit.decide import Decision, Layers, Request, decide
+from dogbreed.audit.document import make_policy
 from dogbreed.audit.limits import level
-from dogbreed.audit.model import Corpus, Kind, Policy, Principal
+from dogbreed.audit.model import NOWHERE, OWN_ACCOUNT, Corpus, Kind, Policy, Principal
+from dogbreed.audit.who import Kind as WhoKind
 from dogbreed.audit.who import Who, read
+
+# role/NAME, user/NAME (with a path or not), or a bare name; providers and services have a dot in theirs.
+_PLAIN = re.compile(r"(?:role|user)/[\w+=,.@/-]+|[\w+=,@-]+")
+_EVERYTHING = make_policy(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
+    Kind.IDENTITY,
+    "everything",
+    NOWHERE,
+)
 
 
 def can(
@@ -22,21 +35,37 @@ def can(
 ) -> Decision:
     """Whether a principal may do something to a resource.
 
-    `principal` is an ARN (of a user, role, session or root), an account, a service or `*`; a principal that is not
-    among those found has the policies of the only one without a name, else those that stand alone. Condition keys that
-    `context` does not name are absent.
+    `principal` is an ARN (of a user, role, session or root), `role/NAME`, `user/NAME`, a name, an account, a service
+    or `*`. One that is not among those found has the policies of the only one without a name, else a policy that is
+    all there is; otherwise its own policies are unknown. Condition keys that `context` does not name are absent.
     `account` is the owner of a resource whose ARN does not say it.
     """
-    who = read(principal)
+    decision = _can(corpus, principal, action, resource, context or {}, account)
+    if corpus.errors and not (decision.answer is NO and decision.statement):
+        return Decision(UNKNOWN, f"{decision.explanation}, but not everything could be read", decision.statement)
+    return decision
+
+
+def _can(
+    corpus: Corpus, principal: str, action: str, resource: str, context: Mapping[str, Sequence[str]], account: str
+) -> Decision:
+    asked = _full(corpus, principal)
+    who = read(asked)
     known = _find(corpus, who, principal)
-    # A bare name stands for the principal that is called so.
-    actor = known.arn if known and known.arn and not who.account else principal
-    request = Request(actor, action, resource, dict(context or {}), account, known.tags if known else {})
     resource_policies = _of_resource(corpus, action, resource)
     if known is None:
-        return decide(request, _alone(corpus, resource_policies))
+        request = Request(asked, action, resource, context, account)
+        layers = _alone(corpus, resource_policies)
+        if who.kind not in (WhoKind.USER, WhoKind.ROLE):
+            return decide(request, layers)
+        return _of_stranger(corpus, principal, request, layers)
     layers = Layers(policies_of(known), resource_policies, known.boundary, scps=known.scps)
-    decision = decide(request, layers)
+    # A role of a template has no account yet: its ARN there and the one that is asked for are of the same role.
+    names = {known.arn or asked, asked if ":" in principal else known.arn or asked}
+    tags = known.tags
+    found = [decide(Request(name, action, resource, context, account, tags), layers) for name in sorted(names)]
+    denials = [one for one in found if one.answer is NO and one.statement]
+    decision = denials[0] if denials else max(found, key=lambda one: one.answer)
     denied = decision.answer is NO
     missing = ", ".join(unknown_policies(known)) if denied else known.boundary_unresolved
     if missing and not (denied and decision.statement):
@@ -44,14 +73,40 @@ def can(
     return decision
 
 
+def _of_stranger(corpus: Corpus, principal: str, request: Request, layers: Layers) -> Decision:
+    """The answer for a user or role that was not found: sure only where its own policies cannot change it."""
+    if len(layers.identity) == 1 and not corpus.principals:
+        decision = decide(request, layers)
+        words = f"{decision.explanation} ({principal} is judged as if this policy were its only one)"
+        return Decision(decision.answer, words, decision.statement)
+    least = decide(request, replace(layers, identity=()))
+    most = decide(request, replace(layers, identity=(_EVERYTHING,)))
+    sure = least.answer is most.answer and (most.answer is not NO or most.statement or layers.resource)
+    if sure and most.answer is not UNKNOWN:
+        decision = most if most.answer is NO else least
+        words = f"{decision.explanation}, whatever policies {principal} has: it is not in what was read"
+        return Decision(decision.answer, words, decision.statement)
+    return Decision(UNKNOWN, f"{principal} is not in what was read, so its policies are not known")
+
+
+def _full(corpus: Corpus, text: str) -> str:
+    """The ARN that `role/NAME`, `user/NAME` or a bare name stands for in the account of the files."""
+    if _PLAIN.fullmatch(text) and not text.isdigit() and text != "anonymous":
+        return f"arn:aws:iam::{corpus.account}:{text if '/' in text else f'role/{text}'}"
+    return text
+
+
 def _find(corpus: Corpus, who: Who, text: str) -> Principal | None:
-    """The principal that acts, by ARN or by name."""
+    """The principal that acts, by ARN, by kind and name, or by name."""
     for one in corpus.principals:
-        if one.arn and one.arn in (who.arn, who.role):
+        if one.arn and one.arn in (who.arn, who.role, text):
             return one
-    role = who.role.rsplit("/", maxsplit=1)[-1]
+    kind = "role" if who.role else "user"
+    name = (who.role or who.arn).rsplit("/", maxsplit=1)[-1]
+    loose = ":" not in text
     for one in corpus.principals:
-        if one.kind == "role" and role and one.name == role and (not one.account or one.account == who.account):
+        here = one.account in ("", OWN_ACCOUNT, who.account) or loose
+        if who.account and one.name == name and here and (one.kind == kind or text == name):
             return one
     nameless = [one for one in corpus.principals if not one.arn and who.account]
     # One file that holds the policies of somebody, without a name, is about whoever is asked for.

@@ -132,6 +132,8 @@ def answer_can(corpus: Corpus, principal: str, action: str, resource: str, conte
     from dogbreed.audit.ask import can
 
     _check_action(action)
+    if resource != "*" and not (resource.startswith("arn:") and resource.count(":") >= 5):
+        raise UsageError(f"--can: {resource} is no ARN", "write the ARN, such as arn:aws:s3:::photos/a.jpg, or *")
     given: dict[str, list[str]] = {}
     for pair in context:
         key, equals, value = pair.partition("=")

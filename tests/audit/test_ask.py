@@ -6,7 +6,7 @@ import pytest
 from deciding import ACCOUNT, OBJECT, ROLE, SESSION, USER, policy, statement
 
 from dogbreed.audit.ask import can
-from dogbreed.audit.finding import Location
+from dogbreed.audit.finding import BrokenInput, Location
 from dogbreed.audit.model import NOWHERE, Corpus, Kind, Principal, Resource
 
 
@@ -54,3 +54,28 @@ def test_policies_whose_text_is_not_known_leave_it_open() -> None:
     assert ask(Corpus(principals=[denied]), ROLE) == "no"
     bounded = role(policies=[policy(statement())], boundary_unresolved="arn:aws:iam::1:policy/edge")
     assert ask(Corpus(principals=[bounded]), ROLE) == "unknown"
+
+
+@pytest.mark.parametrize("name", ["role/app", "app", ROLE, SESSION])
+@pytest.mark.parametrize("arn", [ROLE, "arn:aws:iam::000000000000:role/app"])
+def test_every_way_to_name_a_principal_means_the_same(name: str, arn: str) -> None:
+    found = Principal(arn, "role", "app", Location("x"), policies=[policy(statement())])
+    assert ask(Corpus(principals=[found]), name) == "yes"
+    assert ask(Corpus(principals=[found]), name, "iam:GetUser", USER) == "no"
+
+
+@pytest.mark.parametrize("name", ["role/nobody", "nobody", "user/app", f"arn:aws:iam::{ACCOUNT}:role/nobody"])
+def test_who_was_not_read_is_unknown_unless_a_resource_policy_decides(name: str) -> None:
+    loose = policy(statement(action="*"))
+    corpus = Corpus(principals=[role(policies=[loose])], policies=[loose])
+    assert ask(corpus, name) == "unknown"
+    for effect, said in ("Allow", "yes"), ("Deny", "no"):
+        corpus.policies = [loose, policy(statement(effect, Principal="*"), kind=Kind.RESOURCE)]
+        assert ask(corpus, name) == said
+
+
+def test_a_file_that_cannot_be_read_leaves_only_an_explicit_deny_sure() -> None:
+    broken = [BrokenInput(Location("y.json"), "is no JSON")]
+    for effect, said in ("Allow", "unknown"), ("Deny", "no"):
+        corpus = Corpus(principals=[role(policies=[policy(statement(effect))])], errors=broken)
+        assert ask(corpus, ROLE) == said

@@ -264,6 +264,10 @@ def test_can_wants_one_action_that_exists(inside: Inside, words: tuple[str, str]
     assert inside("--can", WORKER, *words).returncode == 2
 
 
+def test_can_wants_an_arn(inside: Inside) -> None:
+    assert inside("--can", WORKER, "s3:GetObject", "photos/a.jpg").returncode == 2
+
+
 # -- least privilege
 
 CALLS = [
