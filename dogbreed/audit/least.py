@@ -61,6 +61,9 @@ for _rule in (STATEMENT, ACTION, WIDE_ACTION, WIDE_RESOURCE):
 
 # So many resources are listed; of more, what their names have in common.
 _LISTED = 4
+# A part of a name that differs from run to run; not the number of an account, nor a region.
+_CHANGES = re.compile(r"(?!(?!20)\d{12}$)(?:\d+|\d{6,}\w*|(?=[a-f]*\d)[0-9a-f]{6,}|[0-9a-f]{8,})", re.IGNORECASE)
+_REGION = re.compile(r"\b[a-z]{2}(?:-[a-z]+)+-\d\b")
 _TYPE = re.compile(r"[a-z-]*[:/]|")
 
 
@@ -153,7 +156,10 @@ def _with_resources(
         for at, entry in enumerate(resources):
             named = sorted({use.resource for use in recorded if _only(entry, use.resource, close)})
             if entry in vague and (named or close):
-                few = tuple(_common(named))
+                few = tuple(_common(named, entry))
+                if any(_is_vague(one) for one in few):
+                    narrow.append(entry)
+                    continue
                 wide_resources.append((at, few))
                 narrow += few
             elif entry not in vague:
@@ -221,8 +227,9 @@ def _knows_resources(action: str) -> bool:
         return False
 
 
-def _common(names: list[str]) -> list[str]:
-    """Few names as they are; of many, what they have in common."""
+def _common(names: list[str], entry: str) -> list[str]:
+    """Names without what changes from run to run; of many, what they have in common. Never more than `entry` grants."""
+    names = list(dict.fromkeys(_within(_general(name), name, entry) for name in names))
     if len(names) <= _LISTED:
         return names
     groups: dict[str, list[str]] = {}
@@ -231,9 +238,31 @@ def _common(names: list[str]) -> list[str]:
         groups.setdefault(f"{head}:{re.split('[/:]', tail)[0]}", []).append(name)
     found: list[str] = []
     for group in groups.values():
-        shared = os.path.commonprefix(group)  # noqa: RUF071 - letter by letter is meant
-        found += group if len(group) <= _LISTED else [f"{shared}*"]
+        shared = re.sub(r"[^-_/.:]*$", "", os.path.commonprefix(group))  # noqa: RUF071 - letter by letter is meant
+        found += group if len(group) <= _LISTED or not _holds(entry, shared) else [f"{shared}*"]
     return found
+
+
+def _within(pattern: str, name: str, entry: str) -> str:
+    return pattern if _holds(entry, pattern.rstrip("*")) else name
+
+
+def _holds(entry: str, start: str) -> bool:
+    """Whether an entry grants whatever begins so."""
+    return all(arn_matches(entry, start + rest) is YES for rest in ("", "~", "~/~:~-~"))
+
+
+def _general(name: str) -> str:
+    """A name up to the last separator before a date, a counter, a hash or a UUID; whole when there is none."""
+    parts = name.split(":", 5)
+    if len(parts) < 6:
+        return name
+    regions = [found.span() for found in _REGION.finditer(parts[5])]
+    for found in re.finditer(r"[^-_/.:]+", parts[5]):
+        inside = any(start <= found.start() < end for start, end in regions)
+        if found.start() and not inside and found[0] != parts[4] and _CHANGES.fullmatch(found[0]):
+            return f"{':'.join(parts[:5])}:{parts[5][: found.start()]}*"
+    return name
 
 
 def _findings(tight: Tight) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,31 @@ def test_what_was_used_stays_allowed_and_nothing_is_added(
         for resource in filter(None, RESOURCES):
             assert not allows(after, Use(action, resource)) or allows(before, Use(action, resource))
     assert tightened(text, used) == text
+
+
+@given(st.lists(st.datetimes(), min_size=1, max_size=8), st.datetimes(), st.sampled_from(["%Y%m%d-%H%M%S", "%H%M%S"]))
+@settings(deadline=None)
+def test_a_job_of_another_day_stays_allowed(days: list[datetime], other: datetime, form: str) -> None:
+    start = "arn:aws:sagemaker:eu-west-1:123456789012:training-job/dogbreed-"
+    used = {Use("sagemaker:CreateTrainingJob", start + day.strftime(form)) for day in days}
+    after = one_policy(tightened(written([(["sagemaker:CreateTrainingJob"], ["*"])], 2), used))
+    assert allows(after, Use("sagemaker:CreateTrainingJob", start + other.strftime(form)))
+    assert after.statements[0].resources == (f"{start}*",)
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "wanted"),
+    [
+        ("*", "arn:aws:s3:::photos/rex.jpg", "arn:aws:s3:::photos/rex.jpg"),
+        ("*", "arn:aws:s3:::dogbreed-123456789012", "arn:aws:s3:::dogbreed-123456789012"),
+        ("*", "arn:aws:s3:::dogbreed-eu-west-1", "arn:aws:s3:::dogbreed-eu-west-1"),
+        ("*", "arn:aws:s3:::photos/runs/0f3a9c1e-77aa-4b1e-9d2f-000000000000/x", "arn:aws:s3:::photos/runs/*"),
+        ("arn:aws:s3:::*.jpg", "arn:aws:s3:::photos/12.jpg", "arn:aws:s3:::photos/12.jpg"),
+    ],
+)
+def test_what_changes_from_run_to_run_is_left_open(entry: str, name: str, wanted: str) -> None:
+    after = one_policy(tightened(written([(["s3:GetObject"], [entry])], 2), {Use("s3:GetObject", name)}))
+    assert after.statements[0].resources == (wanted,)
 
 
 def test_the_rest_of_the_file_stays_as_it_is() -> None:
