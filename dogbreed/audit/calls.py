@@ -108,8 +108,10 @@ def read_calls(path: Path) -> Calls:
     hint = "record calls with: dogbreed rehearse calls --json > calls.json"
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {(error.strerror or 'unknown reason').lower()}", hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text", hint) from error
     try:
         content = json.loads(text)
     except ValueError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from dogbreed.cli.options import Json, NoColor, Quiet, Verbose
 from dogbreed.ui import ui
@@ -24,9 +25,21 @@ def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> o
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
 
 
+class _Command(TyperCommand):
+    """Too few values of an option are told without saying of which command; this says it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+
 def add(app: typer.Typer) -> None:
     """Register the command."""
-    app.command("audit-iam", rich_help_panel="Guard")(audit_iam)
+    app.command("audit-iam", cls=_Command, rich_help_panel="Guard")(audit_iam)
 
 
 def audit_iam(

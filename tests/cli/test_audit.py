@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -194,6 +195,16 @@ def test_wrong_usage(inside: Inside, words: tuple[str, ...]) -> None:
     assert result.returncode == 2, result.stderr
     assert "hint" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_mistakes_are_told_in_words(tree: Path, inside: Inside) -> None:
+    assert "dogbreed audit-iam --help" in inside("--can", WORKER).stderr
+    (tree / "calls.json").write_bytes(b"\xd0\x00")
+    for file, said in ("calls.json", "calls.json is no text"), ("nosuch.json", "no such file"):
+        result = inside("--calls", file)
+        assert result.returncode == 2
+        assert said in result.stderr
+        assert not re.search("Errno|codec", result.stderr)
 
 
 @pytest.mark.parametrize("words", [("--live",), ("--access-analyzer",)])
