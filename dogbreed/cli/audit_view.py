@@ -92,7 +92,7 @@ def _say_suppressions(outcome: Outcome) -> None:
 def list_rules() -> None:
     """All rules: id, usual severity, category, title."""
     from dogbreed.audit.engine import load_rules
-    from dogbreed.audit.finding import RULES
+    from dogbreed.audit.finding import CHECKS, RULES
 
     load_rules()
     rules = sorted(RULES.values(), key=lambda rule: rule.id)
@@ -102,7 +102,10 @@ def list_rules() -> None:
     ui.table(
         ("rule", "severity", "category", "title"), [(one.id, one.severity, one.category, one.title) for one in rules]
     )
-    ui.note(f"{len(rules)} rules; more on one: dogbreed audit-iam --explain {rules[0].id}")
+    always = len({rule.id for check in CHECKS for rule in check.rules})
+    asked = len(rules) - always
+    ui.note(f"{len(rules)} rules: {always} in every audit, {asked} more with --calls or --access-analyzer")
+    ui.note(f"more on one: dogbreed audit-iam --explain {rules[0].id}")
 
 
 def explain(name: str) -> None:

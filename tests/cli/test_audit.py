@@ -220,6 +220,9 @@ def test_rules_can_be_listed_and_explained(tree: Path) -> None:
     assert all(len(row) == 4 for row in rows)
     names = [row[0] for row in rows]
     assert names == sorted(names)
+    always = re.search(r"(\d+) rules; data", audit(tree).stderr)
+    assert always
+    assert f"{len(names)} rules: {always[1]} in every audit, {len(names) - int(always[1])} more" in listed.stderr
     assert {"AA-INVALID_ACTION", "LP-WIDE-ACTION", "SM-NB-ROOT"} <= set(names)
     explained = audit(tree, "--explain", "AA-INVALID_ACTION")
     assert explained.stdout.startswith("AA-INVALID_ACTION: An action does not exist")
