@@ -49,7 +49,7 @@ def can(
 def _can(
     corpus: Corpus, principal: str, action: str, resource: str, context: Mapping[str, Sequence[str]], account: str
 ) -> Decision:
-    asked = _full(corpus, principal)
+    asked = _full(corpus, principal, resource)
     who = read(asked)
     known = _find(corpus, who, principal)
     resource_policies = _of_resource(corpus, action, resource)
@@ -61,7 +61,7 @@ def _can(
         return _of_stranger(corpus, principal, request, layers)
     layers = Layers(policies_of(known), resource_policies, known.boundary, scps=known.scps)
     # A role of a template has no account yet: its ARN there and the one that is asked for are of the same role.
-    names = {known.arn or asked, asked if ":" in principal else known.arn or asked}
+    names = {known.arn or asked, asked if ":" in principal or known.account == OWN_ACCOUNT else known.arn or asked}
     tags = known.tags
     found = [decide(Request(name, action, resource, context, account, tags), layers) for name in sorted(names)]
     denials = [one for one in found if one.answer is NO and one.statement]
@@ -89,10 +89,12 @@ def _of_stranger(corpus: Corpus, principal: str, request: Request, layers: Layer
     return Decision(UNKNOWN, f"{principal} is not in what was read, so its policies are not known")
 
 
-def _full(corpus: Corpus, text: str) -> str:
-    """The ARN that `role/NAME`, `user/NAME` or a bare name stands for in the account of the files."""
+def _full(corpus: Corpus, text: str, resource: str) -> str:
+    """The ARN that `role/NAME`, `user/NAME` or a bare name stands for: in the files' account, else the resource's."""
+    owner = resource.split(":", 5)[4] if resource.count(":") >= 5 else ""
+    account = owner if corpus.account == OWN_ACCOUNT and owner.isdigit() else corpus.account
     if _PLAIN.fullmatch(text) and not text.isdigit() and text != "anonymous":
-        return f"arn:aws:iam::{corpus.account}:{text if '/' in text else f'role/{text}'}"
+        return f"arn:aws:iam::{account}:{text if '/' in text else f'role/{text}'}"
     return text
 
 

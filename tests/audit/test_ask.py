@@ -62,6 +62,7 @@ def test_every_way_to_name_a_principal_means_the_same(name: str, arn: str) -> No
     found = Principal(arn, "role", "app", Location("x"), policies=[policy(statement())])
     assert ask(Corpus(principals=[found]), name) == "yes"
     assert ask(Corpus(principals=[found]), name, "iam:GetUser", USER) == "no"
+    assert ask(Corpus(principals=[found]), name, resource=f"arn:aws:s3:eu-west-1:{ACCOUNT}:accesspoint/a") == "yes"
 
 
 @pytest.mark.parametrize("name", ["role/nobody", "nobody", "user/app", f"arn:aws:iam::{ACCOUNT}:role/nobody"])
