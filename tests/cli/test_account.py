@@ -92,7 +92,7 @@ def test_status_shows_what_is_there_and_what_it_costs(account: Server, tmp_path:
     done = dogbreed("status", cwd=tmp_path)
     row = next(line for line in done.stdout.splitlines() if line.startswith("machine"))
     assert row.split("\t")[1] == f"{name} (1 x m5.large)"
-    assert "unknown" in row and "an unknown price an hour" in done.stderr
+    assert "unknown" in row and "what this costs by the hour is not known" in done.stderr
 
 
 def test_destroy_asks_and_only_shows_without_a_yes(account: Server, tmp_path: Path) -> None:
