@@ -305,10 +305,6 @@ def _ceiling(run: RemoteRun, keep_alive_minutes: int, spent: Decimal = Decimal(0
     return None if most is None else str(most + spent)
 
 
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
 def _spot_words(spot: bool) -> str:
     from dogbreed.pricing import SPOT_STATED
 
