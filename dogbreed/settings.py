@@ -255,6 +255,59 @@ class Ec2Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploySettings:
+    """The service in the account: where it runs, how large it is, how it is changed, and when it ends."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _PYDANTIC
+
+    # endpoint: SageMaker instances. serverless: SageMaker without instances. lambda: the model inside a function.
+    # ec2: machines behind a load balancer. auto: the cheapest of these for --traffic.
+    to: Literal["endpoint", "serverless", "lambda", "ec2", "auto"] = "endpoint"
+    # For endpoint (ml.*) and ec2; auto chooses by price and speed.
+    instance_type: str = "auto"
+    # How many instances to begin with, for endpoint and ec2; scaling changes it later.
+    instances: Annotated[int, Ge(1), Le(100)] = 1
+    # Memory in MB, for serverless (1024, 2048 ... 6144) and lambda; 0: chosen.
+    memory_mb: Annotated[int, Ge(0), Le(10240)] = 0
+    # Requests that a serverless endpoint answers at once; one more is refused.
+    max_concurrency: Annotated[int, Ge(1), Le(200)] = 5
+    # A Lambda function in front of endpoint and serverless, as programs without SageMaker's SDK like it.
+    front: bool = True
+    # An address for the function: iam lets in who may call it, none makes no address.
+    function_url: Literal["iam", "none"] = "none"
+    # At most, and at least, so many requests at once for the function; 0: what the account has left.
+    reserved_concurrency: Annotated[int, Ge(0)] = 0
+    # So many copies of the function are kept started, and cost by the hour; 0: none.
+    provisioned_concurrency: Annotated[int, Ge(0)] = 0
+    # How a new model takes over from the old one on an endpoint.
+    strategy: Literal["all-at-once", "canary", "linear", "rolling"] = "canary"
+    # Share of the instances that goes first (canary), or at a time (linear, rolling), in per cent.
+    step_percent: Annotated[int, Ge(5), Le(50)] = 10
+    # Minutes without an alarm before the next step.
+    bake_minutes: Annotated[float, Ge(0), Le(60)] = 5.0
+    # An alarm, which rolls an update back: more than this many per cent of the requests end in an error ...
+    alarm_error_percent: Annotated[float, Gt(0), Le(100)] = 1.0
+    # ... or the slowest but 1 % of the answers take longer than this, in ms ...
+    alarm_p99_ms: Annotated[float, Gt(0)] = 2000.0
+    # ... or more than this share of the photos is unsure, in per cent.
+    alarm_unsure_percent: Annotated[float, Gt(0), Le(100)] = 60.0
+    # Share of the requests whose photos and answers are kept in the bucket, in per cent; 0: none.
+    data_capture_percent: Annotated[int, Ge(0), Le(100)] = 0
+    # The endpoint's containers reach no network.
+    network_isolation: bool = True
+    # The service's container image; empty: dogbreed's own, built in the account where it is not there yet.
+    image: str = ""
+    # ARN of a certificate for the load balancer; empty: HTTP within the network only.
+    certificate: str = ""
+    # Whether the load balancer has a public address; that needs a certificate.
+    public: bool = False
+    # One machine without a load balancer, for ec2.
+    single: bool = False
+    # The service ends itself after this time, such as 8h or 90m, also when this machine is off; empty: never.
+    ttl: Annotated[str, Pattern(r"(?:\d+(?:\.\d+)?[mhd])?")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting, and in `sources` where each value that is not a default came from."""
 
@@ -265,6 +318,7 @@ class Settings:
     aws: AwsSettings = field(default_factory=AwsSettings)
     sagemaker: SagemakerSettings = field(default_factory=SagemakerSettings)
     ec2: Ec2Settings = field(default_factory=Ec2Settings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -280,5 +334,6 @@ SECTIONS = {
     "aws": AwsSettings,
     "sagemaker": SagemakerSettings,
     "ec2": Ec2Settings,
+    "deploy": DeploySettings,
 }
 KEYS = tuple(f"{section}.{item.name}" for section, kind in SECTIONS.items() for item in fields(kind))

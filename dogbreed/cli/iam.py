@@ -10,7 +10,7 @@ from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet,
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
-    from dogbreed.cloud.policies import Scope
+    from dogbreed.cloud.policy_parts import Scope
     from dogbreed.config import Settings
 
 _ACCOUNT, _REGION = "<ACCOUNT>", "<REGION>"
@@ -107,7 +107,7 @@ def _scope(settings: Settings, account: str | None) -> Scope:
     """Of the account that is told, else of the credentials, else placeholders."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from dogbreed.cloud.policies import Scope
+    from dogbreed.cloud.policy_parts import Scope
     from dogbreed.cloud.session import Aws, listed
     from dogbreed.errors import UsageError
 

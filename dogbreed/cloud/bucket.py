@@ -1,6 +1,7 @@
 """The project's bucket: versioned, encrypted, closed to the public, to other accounts and to calls without TLS.
 
-It holds photos (`data/`), code (`code/`), runs (`runs/`) and checkpoints (`checkpoints/`, which expire).
+It holds photos (`data/`), code (`code/`), runs (`runs/`), models that are served (`models/`), what services are asked
+(`captured/`) and checkpoints (`checkpoints/`); the last two expire.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dogbreed.errors import AccessError, DogbreedError
 from dogbreed.plan import Found, Resource
 
 DATA, CODE, RUNS, CHECKPOINTS = "data/", "code/", "runs/", "checkpoints/"
+MODELS, CAPTURED = "models/", "captured/"
 KEEPS = "holds your photos and runs"
 _OWNERSHIP = "BucketOwnerEnforced"
 _CLOSED = {

@@ -16,7 +16,8 @@ from dogbreed.cloud.ec2_watch import LAUNCH, Launch
 from dogbreed.cloud.ec2_worker import GRACE_S
 from dogbreed.cloud.machine_agent import MACHINES, Orders
 from dogbreed.cloud.network import Network, SecurityGroup, look
-from dogbreed.cloud.policies import EC2_TRAINING, Scope
+from dogbreed.cloud.policies import EC2_TRAINING
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.remote import RemoteRun
 from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.storage import Store

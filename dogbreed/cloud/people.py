@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dogbreed.cloud import policies_serving as serving
 from dogbreed.cloud.people_parts import (
     LOOKS_AT_NETWORK,
     bucket_use,
@@ -26,17 +27,8 @@ from dogbreed.cloud.people_parts import (
     roles,
     tagged,
 )
-from dogbreed.cloud.policies import (
-    EC2_TRAINING,
-    ENDPOINT,
-    KINDS,
-    LAMBDA,
-    SAGEMAKER_TRAINING,
-    Document,
-    Scope,
-    allow,
-    document,
-)
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING
+from dogbreed.cloud.policy_parts import Document, Scope, allow, document
 from dogbreed.cloud.reads import AUDIT
 from dogbreed.cloud.session import PROJECT_TAG
 
@@ -110,7 +102,7 @@ def deploy(scope: Scope) -> Document:
     return document(
         [
             *bucket_use(scope),
-            *roles(scope, ENDPOINT, LAMBDA),
+            *roles(scope, serving.ENDPOINT, serving.FRONT_OF_ENDPOINT),
             allow(
                 "ServeModels",
                 [

@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dogbreed.cloud.bucket import CHECKPOINTS, CODE, DATA, RUNS
-from dogbreed.cloud.policies import (
-    EC2_TRAINING,
-    KINDS,
-    Scope,
-    Statement,
-    allow,
-)
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS
+from dogbreed.cloud.policy_parts import Scope, Statement, allow
 from dogbreed.cloud.session import PROJECT_TAG
 
 _LOOKS_AT_BUCKET = (

@@ -14,7 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dogbreed.cloud.errors import code, is_missing
-from dogbreed.cloud.policies import KINDS, Scope, trust
+from dogbreed.cloud.policies import KINDS, trust
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.session import Aws, pairs, unpaired
 from dogbreed.plan import Found, Resource
 

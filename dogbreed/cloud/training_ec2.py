@@ -17,7 +17,8 @@ from dogbreed.cloud.ec2_start import Starter
 from dogbreed.cloud.ec2_template import LaunchTemplate
 from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.machine_agent import MACHINES, STOP
-from dogbreed.cloud.policies import EC2_TRAINING, Scope
+from dogbreed.cloud.policies import EC2_TRAINING
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.remote import Attempt, LogLine, RemoteRun, State
 from dogbreed.cloud.roles import Role
 from dogbreed.cloud.session import Aws

@@ -13,6 +13,7 @@ and everything that runs is ended there as well; it is also called when the serv
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import access
 from dogbreed.rehearse.calls import ACCOUNT, PASS, Calls, answers
+from dogbreed.rehearse.clock import Clock
 from dogbreed.rehearse.faults import Faults
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Cloud:
         self.socket = folder / "server.sock"
         self.calls = Calls()
         self.quotas: Quotas
+        self.clock = Clock(float(os.environ.get("REHEARSE_SPEED", "1")))
         # What a container asks for its credentials with -> the ARN of its role.
         self.roles_of_containers: dict[str, str] = {}
         self.faults = Faults()

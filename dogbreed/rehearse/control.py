@@ -36,6 +36,7 @@ def answer(cloud: Cloud, request: Request) -> Response:
         "status": lambda told: cloud.status(),
         "interrupt": lambda told: cloud.interrupt(told.get("target", "*")),
         "reset": lambda told: cloud.reset(),
+        "speed": lambda told: cloud.clock.set_speed(float(told["speed"])),
         **cloud.controls,
     }
     if name not in known:

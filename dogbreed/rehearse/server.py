@@ -34,7 +34,11 @@ from dogbreed.rehearse.calls import AwsError, Call, answers
 from dogbreed.rehearse.cloud import Cloud
 
 # The files that add to what moto can do; one that is not there yet is left out.
-SERVICES = ("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm")
+SERVICES = (
+    *("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm"),
+    *("images", "endpoints", "functions", "function_urls", "schedules"),
+    *("groups", "balancers", "alarms", "scaling", "budgets"),
+)
 
 # Pages of moto that need no key by themselves.
 _OF_MOTO = ("/moto-api", "/latest/meta-data/", "/latest/api/")

@@ -17,7 +17,7 @@ from dogbreed.audit.live import read_account
 from dogbreed.audit.model import Corpus
 from dogbreed.cloud import session
 from dogbreed.cloud.people import POLICIES
-from dogbreed.cloud.policies import Scope
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
 

@@ -11,7 +11,8 @@ from dogbreed.audit.document import make_policy
 from dogbreed.audit.finding import Finding, Location
 from dogbreed.audit.model import NOWHERE, Corpus, Kind, Principal
 from dogbreed.cloud import people
-from dogbreed.cloud.policies import KINDS, Document, Scope, trust
+from dogbreed.cloud.policies import KINDS, trust
+from dogbreed.cloud.policy_parts import Document, Scope
 
 ACCOUNT = "123456789012"
 PEOPLE = (people.train_sagemaker, people.train_ec2, people.deploy, people.invoke, people.status, people.destroy)

