@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
+
+from dogbreed.errors import DogbreedError
 
 if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
-    from dogbreed.config import DeploySettings
+    from dogbreed.config import AwsSettings, DeploySettings
     from dogbreed.infer.answering import Answering
     from dogbreed.plan import Resource
     from dogbreed.run import Run
@@ -21,11 +24,17 @@ DOORS = {"endpoint": "endpoint", "serverless": "serverless", "lambda": "function
 
 @dataclass(frozen=True)
 class Deployment:
-    """A Run, and how it is to be served; `settings.to` names a door."""
+    """A Run, and how it is to be served; `settings.to` names a door, never auto.
+
+    `shadow`: a challenger, which is asked the same and whose answers nobody sees. `tell` says in words how far
+    something is that takes minutes.
+    """
 
     aws: Aws
     settings: DeploySettings
     run: Run
+    shadow: Run | None = None
+    tell: Callable[[str], None] = lambda words: None
 
     @property
     def name(self) -> str:
@@ -36,8 +45,16 @@ class Deployment:
 class Door(Protocol):
     """What a module of `DOORS` has."""
 
+    def check(self, settings: DeploySettings, aws: AwsSettings) -> None:
+        """UsageError for settings that cannot be together; nothing is asked of AWS. May be absent."""
+
     def resources(self, wanted: Deployment) -> list[Resource]:
         """Everything that it takes, in the order in which it is made; looks at the account where it must choose."""
+
+    def surplus(self, wanted: Deployment) -> list[Resource]:
+        """What an earlier deployment made and this one has no use for, in the order in which it was made; it is
+        deleted last. May be absent.
+        """
 
     def everything(self, aws: Aws) -> list[Resource]:
         """What of it can be in the account, in the order in which it was made: for status and destroy.
@@ -46,7 +63,13 @@ class Door(Protocol):
         """
 
     def monthly(self, wanted: Deployment, requests_per_month: float) -> Decimal | None:
-        """US dollars for a month at this traffic, free tiers left out; None where a price is not known."""
+        """US dollars for a month at this traffic, free tiers left out; None where a price is not known.
+
+        Asks nothing of AWS: the region is `wanted.aws.configured_region`.
+        """
+
+    def waking(self, wanted: Deployment) -> str:
+        """How long the first request after a quiet time takes, in a few words for a table. May be absent."""
 
     def client(self, aws: Aws) -> Answering:
         """Asks what is deployed, as the person whose credentials `aws` has."""
@@ -56,6 +79,18 @@ class Door(Protocol):
 
 
 def door(to: str) -> Door:
-    """The module of a door."""
+    """The module of a door; DogbreedError where this build has none."""
+    if not is_here(to):
+        raise DogbreedError(f"this build of dogbreed cannot deploy to {to}", f"one of: {', '.join(here())}")
     module: Door = import_module(f"dogbreed.cloud.serving.{DOORS[to]}")
     return module
+
+
+def here() -> list[str]:
+    """The doors of this build."""
+    return [to for to in DOORS if is_here(to)]
+
+
+def is_here(to: str) -> bool:
+    """Whether this build has the door."""
+    return find_spec(f"dogbreed.cloud.serving.{DOORS[to]}") is not None
