@@ -5,13 +5,17 @@ They know nothing of EC2's API: `ec2.py` says when they start and end, and hears
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import socket
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,9 @@ from dogbreed.rehearse.sandbox import Host, Network, Spec
 _CONSOLE_BYTES = 65_536  # what GetConsoleOutput shows at most
 _AT_ONCE = 16
 _METADATA = "169.254.169.254"
+_INLET = "inlet"
+# Where a machine notes that a port of it is another one of this computer: see `docker` in image/.
+PORTS = "/run/rehearse.ports"
 # A busy computer answers late, and one second is all that SDKs give the metadata service.
 _PATIENCE = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3"}
 
@@ -44,6 +51,26 @@ class Facts:
     hostname: str
     user_data: bytes
     cores: tuple[int, ...]
+
+
+def connect(folder: Path, address: str, port: int, timeout: float) -> socket.socket:
+    """A connection to a port of the machine whose files lie in `folder`; OSError where nobody answers there."""
+    inlet = folder / _INLET
+    if not inlet.exists():
+        with suppress(OSError, ValueError, KeyError):
+            address, port = json.loads((folder / "disk" / PORTS[1:]).read_text())[str(port)]
+        return socket.create_connection((address, port), timeout)
+    way = socket.socket(socket.AF_UNIX)
+    try:
+        way.settimeout(timeout)
+        way.connect(os.fspath(inlet))
+        way.sendall(b"%d\n" % port)
+        if way.recv(1) != b"+":
+            raise ConnectionRefusedError(f"{address}:{port}")
+    except BaseException:
+        way.close()
+        raise
+    return way
 
 
 class Machine:
@@ -83,6 +110,7 @@ class Machine:
             covers=self.disk.covers(),
             binds=self.disk.binds(self.console),
             relays=[(_METADATA, 80, self.socket), ("127.0.0.1", port, server)],
+            inlet=self.socket.with_name(_INLET),
             cores=self.facts.cores,
             stay=True,
             note=self.disk.place(NOTE),

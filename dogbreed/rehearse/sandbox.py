@@ -5,8 +5,8 @@
     host.wait(timeout) -> exit code or None    host.end(grace_s) SIGTERM to all, SIGKILL later, returns when all is gone
     network.close()                            after its hosts
 
-Without a network the same Spec runs as plain processes: covers, binds, hostname, address and relays mean nothing
-then. Where this process is killed, the hosts end, and the kernel removes what was made for them.
+Without a network the same Spec runs as plain processes: covers, binds, hostname, address, relays and inlet mean
+nothing then. Where this process is killed, the hosts end, and the kernel removes what was made for them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _READY_S = 30.0
 class Spec:
     """What one host is: `covers` puts own folders over folders of this machine, `binds` files or folders anywhere.
 
-    `relays` are (address, port, path of a unix socket): who connects there reaches that socket. `stay`
+    `relays` are (address, port, path of a unix socket): who connects there reaches that socket. `inlet` is the path of
+    one that leads the other way: who says a port there reaches that port of the host (image/host.py). `stay`
     keeps the host when its main program has ended. What Python needs stays visible below covers, read-only. A file
     `note` (a path inside) gets the number of the process to send HALTS of image/host.py to, which end the host. With
     `first` the command itself is process 1, as in a container: deaf to every signal that it does not handle.
@@ -52,6 +53,7 @@ class Spec:
     covers: Mapping[str, Path] = field(default_factory=dict)
     binds: Mapping[str, Path] = field(default_factory=dict)
     relays: Sequence[tuple[str, int, Path]] = ()
+    inlet: Path | None = None
     cores: Sequence[int] = ()
     stay: bool = False
     read_only: bool = True
@@ -229,6 +231,7 @@ def _told(spec: Spec, network: Network | None) -> dict[str, object]:
         "binds": {inside: os.fspath(outside) for inside, outside in spec.binds.items()},
         "keep": [os.fspath(path) for path in (*what_python_needs(), *spec.keep)],
         "relays": [(address, port, os.fspath(path)) for address, port, path in spec.relays if network],
+        "inlet": os.fspath(spec.inlet) if network and spec.inlet else "",
         "cores": list(spec.cores),
         "note": spec.note,
         "stay": spec.stay,

@@ -69,7 +69,9 @@ def main() -> int:
     import asyncio
 
     deaf = told["first"] and not told["network"]
-    code = asyncio.run(_serve(child, list(zip(relays, paths, strict=True)), separate=bool(told["network"]), deaf=deaf))
+    inlet = (told["inlet"], told["address"].partition("/")[0])
+    ways = list(zip(relays, paths, strict=True))
+    code = asyncio.run(_serve(child, ways, inlet, separate=bool(told["network"]), deaf=deaf))
     if not told["network"]:
         end_descendants(signal.SIGKILL)
     return code
@@ -113,16 +115,22 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(child: int, relays: list[tuple[socket.socket, str]], *, separate: bool, deaf: bool) -> int:
+async def _serve(
+    child: int, relays: list[tuple[socket.socket, str]], inlet: tuple[str, str], *, separate: bool, deaf: bool
+) -> int:
     """Relay, obey standard input and wait for the child, in one thread: after unshare there may be no second.
 
-    A child that is `deaf` hears SIGTERM only if it handles it, as the kernel has it for a process 1.
+    `inlet`: the path of a socket by which this computer comes in, or "", and the address of the host. A child that is
+    `deaf` hears SIGTERM only if it handles it, as the kernel has it for a process 1.
     """
     import asyncio
 
     loop = asyncio.get_running_loop()
     for listener, path in relays:
         await asyncio.start_server(partial(_relay, path), sock=listener)
+    if inlet[0]:
+        Path(inlet[0]).unlink(missing_ok=True)
+        await asyncio.start_unix_server(partial(_let_in, inlet[1]), inlet[0])
     ended: asyncio.Future[int] = loop.create_future()
     others: dict[int, str] = {}
     said = b""
@@ -187,6 +195,22 @@ async def _relay(path: str, reader: Any, writer: Any) -> None:
     except OSError:
         writer.close()
         return
+    await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
+    for end in (writer, inner_writer):
+        end.close()
+
+
+async def _let_in(address: str, reader: Any, writer: Any) -> None:
+    """Lead who says a port and a line end to that port of this host: `+` where somebody listens, else `-`."""
+    import asyncio
+
+    try:
+        inner_reader, inner_writer = await asyncio.open_connection(address, int(await reader.readline()))
+    except (OSError, ValueError, OverflowError):
+        writer.write(b"-")
+        writer.close()
+        return
+    writer.write(b"+")
     await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
     for end in (writer, inner_writer):
         end.close()
