@@ -57,6 +57,8 @@ CHANGES = {
     "stop",
     "pull",
     "destroy",
+    "deploy",
+    "rollback",
 }
 CHANGES |= {"loadtest", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 LOOKS = {"data check", "predict", "serve", "scale", "runs", "logs", "status", "rehearse status", "rehearse calls"}

@@ -26,6 +26,8 @@ COMMANDS = {
     "pull": "remote",
     "predict": "predict",
     "serve": "serve",
+    "deploy": "deploy",
+    "rollback": "deploy",
     "loadtest": "loadtest",
     "scale": "scale",
     "rehearse": "rehearse",

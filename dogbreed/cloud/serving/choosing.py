@@ -1,0 +1,67 @@
+"""Which door is the cheapest for a traffic: what each costs a month, and how its first answer comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from dogbreed.cloud.serving import deployment
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.errors import DogbreedError, UsageError
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|min|h|hour|d|day|month)")
+_MONTH_S = 730 * 3600
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400, "month": _MONTH_S}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One door for one traffic: US dollars a month (None: not known), the first answer, and what is to be said."""
+
+    to: str
+    usd: Decimal | None
+    waking: str
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """For --json."""
+        usd = None if self.usd is None else str(self.usd)
+        return {"to": self.to, "usd_per_month": usd, "first_answer": self.waking, "note": self.note}
+
+
+def per_month(traffic: str) -> float:
+    """Requests a month of 730 hours of a traffic such as 200/day, 600/min or 5/s; UsageError for anything else."""
+    match = _RATE.fullmatch(traffic.strip())
+    if not match or not float(match[1]):
+        raise UsageError(f"--traffic {traffic}: not a traffic", "one such as 200/day, 600/min or 5/s, more than 0")
+    return float(match[1]) * _MONTH_S / _SECONDS[match[2]]
+
+
+def options(wanted: Deployment, requests: float) -> list[Option]:
+    """Every door of this build at `requests` a month, the cheapest first, those of unknown price last."""
+    found = []
+    for to in deployment.here():
+        one = replace(wanted, settings=replace(wanted.settings, to=to))
+        module = deployment.door(to)
+        usd, note = None, ""
+        try:
+            usd = module.monthly(one, requests)
+        except DogbreedError as error:
+            note = error.message
+        if usd is None:
+            note = note or f"a price in {wanted.aws.configured_region or 'this region'} is not known"
+        waking = getattr(module, "waking", None)
+        found.append(Option(to, usd, waking(one) if waking else "", note))
+    return sorted(
+        found, key=lambda option: (option.usd is None, option.usd or 0, list(deployment.DOORS).index(option.to))
+    )
+
+
+def best(found: Sequence[Option]) -> Option:
+    """The cheapest; UsageError where no price is known at all."""
+    if not found or found[0].usd is None:
+        raise UsageError("no door has a known price here, so none can be chosen", "say which: --to endpoint")
+    return found[0]
