@@ -20,7 +20,7 @@ from dogbreed import __version__
 from dogbreed.config import ServeSettings
 from dogbreed.infer.predictor import Predictor
 from dogbreed.serve import bodies, openapi, problems
-from dogbreed.serve.bodies import Limits
+from dogbreed.serve.asked import Limits, top_k_of
 from dogbreed.serve.metrics import Metrics
 from dogbreed.serve.observed import Observed
 from dogbreed.serve.problems import Problem
@@ -91,12 +91,12 @@ async def ping(request: Request) -> Response:
 async def invocations(request: Request) -> Response:
     """The breeds in the photos of the body; how many to name: `top_k=3` in SageMaker's custom attributes."""
     match = re.search(r"(?:^|[,;\s])top_k=([^,;\s]*)", request.headers.get(_ATTRIBUTES, ""))
-    return await _answer(request, bodies.top_k_of(match[1] if match else None))
+    return await _answer(request, top_k_of(match[1] if match else None))
 
 
 async def predict(request: Request) -> Response:
     """The breeds in the photos of the body."""
-    return await _answer(request, bodies.top_k_of(request.query_params.get("top_k")))
+    return await _answer(request, top_k_of(request.query_params.get("top_k")))
 
 
 async def metrics(request: Request) -> Response:

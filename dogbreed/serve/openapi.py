@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dogbreed.serve.problems import Refusal
-
 
 class Guess(BaseModel):
     """A breed and its calibrated probability."""
@@ -29,6 +27,25 @@ class Prediction(BaseModel):
     unsure: bool | None
     top: list[Guess]
     error: str | None
+
+
+class Said(BaseModel):
+    """What stands inside `error`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str = Field(examples=["not-an-image"])
+    message: str
+    hint: str
+    request_id: str
+
+
+class Refusal(BaseModel):
+    """The body of every answer with a status of 400 or more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: Said
 
 
 _IMAGE = {"schema": {"type": "string", "format": "binary"}}

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from dogbreed.errors import PhotoError
 
 # Which status a photo that cannot be used gets, where it is the only one of a request.
@@ -28,25 +26,6 @@ class Problem(Exception):
         """The body of the answer."""
         said = {"code": self.code, "message": self.message, "hint": self.hint, "request_id": request_id}
         return {"error": said}
-
-
-class Said(BaseModel):
-    """For the OpenAPI page: what stands inside `error`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    code: str = Field(examples=["not-an-image"])
-    message: str
-    hint: str
-    request_id: str
-
-
-class Refusal(BaseModel):
-    """For the OpenAPI page: the body of every answer with a status of 400 or more."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    error: Said
 
 
 def of_photo(error: PhotoError) -> Problem:
