@@ -112,6 +112,24 @@ class Prices:
         seen = facts.get("spot_discount_percent", {}).get(region)
         return (float(seen[0]), float(seen[1])) if seen else None
 
+    def month_of_lambda(
+        self, region: str, requests: float, seconds: float, memory_mb: int = 2048, *, arm: bool = False
+    ) -> Decimal | None:
+        """US dollars for so many calls of so many seconds each, free tier left out; None where a price is unknown."""
+        time = self.other(f"lambda_{'arm' if arm else 'x86'}_gb_second", region)
+        call = self.other("lambda_request", region)
+        if time is None or call is None:
+            return None
+        gigabytes = Decimal(memory_mb) / 1024
+        return Decimal(requests) * (gigabytes * Decimal(str(seconds)) * time.usd + call.usd / 1_000_000)
+
+    def month_of_serverless(
+        self, region: str, requests: float, seconds: float, memory_mb: int = 3072
+    ) -> Decimal | None:
+        """The same for a serverless endpoint of SageMaker, data in and out left out."""
+        figure = self.other(f"sagemaker_serverless_second_{memory_mb}", region)
+        return None if figure is None else Decimal(requests) * Decimal(str(seconds)) * figure.usd
+
     def other(self, key: str, region: str) -> Figure | None:
         """The price of something else, such as `ec2_ebs_gp3_gb_month` or `sagemaker_volume_gb_month`."""
         return self._figure(self._table["other"].get(key, {}).get(region), region, "")

@@ -60,8 +60,8 @@ CHANGES = {
     "deploy",
     "rollback",
 }
-CHANGES |= {"loadtest", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
-LOOKS = {"data check", "predict", "serve", "scale", "runs", "logs", "status", "rehearse status", "rehearse calls"}
+CHANGES |= {"loadtest", "scale", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
+LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 
 
