@@ -16,7 +16,7 @@ from dogbreed.serve.problems import Problem
 
 _RAW = ("application/octet-stream", "application/x-image", "binary/octet-stream")
 TYPES = "send image/jpeg (or another image type), multipart/form-data, or JSON with base64; see /docs"
-_JSON_FORM = '{"image": "<base64>"} or {"images": ["<base64>", {"name": "rex.jpg", "data": "<base64>"}], "top_k": 3}'
+JSON_FORM = '{"image": "<base64>"} or {"images": ["<base64>", {"name": "rex.jpg", "data": "<base64>"}], "top_k": 3}'
 NAME_LENGTH = 200
 
 
@@ -97,7 +97,7 @@ def _from_json(body: bytes, limits: Limits) -> Asked:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise Problem(400, "no-json", "the body is no JSON", _JSON_FORM) from None
+        raise Problem(400, "no-json", "the body is no JSON", JSON_FORM) from None
     if not isinstance(value, dict):
         raise _form("the body is no JSON object")
     if unknown := [str(key) for key in value if key not in ("image", "images", "top_k", "name")]:
@@ -137,4 +137,4 @@ def _photo(item: Any, number: int) -> tuple[str, bytes]:
 
 
 def _form(words: str) -> Problem:
-    return Problem(422, "form", words, _JSON_FORM)
+    return Problem(422, "form", words, JSON_FORM)
