@@ -83,7 +83,7 @@ class Machine:
         self.console = folder / "console.log"
         self.socket = folder / "imds"
         folder.mkdir(parents=True)
-        self.disk.make(facts.hostname)
+        self.disk.make(facts.hostname, "" if self.own_root else facts.address)
         self.console.touch()
         self.imds = Imds(self.socket if self.own_root else None, table, options)
         self.host: Host | None = None

@@ -21,7 +21,9 @@ NOTE = "/run/rehearse.pid"
 _BIN, _PYTORCH = "/opt/rehearse/bin", "/opt/pytorch"
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/var/lib/cloud/instance/scripts"
-_TOOLS = ("shutdown", "poweroff", "halt", "reboot", "systemctl", "systemd-run", "sudo")
+_TOOLS = ("shutdown", "poweroff", "halt", "reboot", "systemctl", "systemd-run", "sudo", "dnf", "yum")
+# On botocore.
+_PROGRAMS = {"aws": "dogbreed.rehearse.aws_command", "docker": "dogbreed.rehearse.image.docker"}
 _FOLDERS = ("/var/log", "/var/tmp", "/var/lib/cloud/instance/scripts", "/var/cache", "/etc", _BIN, f"{_PYTORCH}/bin")
 
 _ACTIVATE = """# Source this, as on a Deep Learning AMI.
@@ -46,8 +48,8 @@ class Disk:
         """Where this computer keeps what the machine calls `inside`."""
         return self.folder / inside.lstrip("/")
 
-    def make(self, hostname: str) -> None:
-        """Make folders and commands."""
+    def make(self, hostname: str, address: str = "") -> None:
+        """Make folders and commands; `address` is that of a machine without a network of its own."""
         for name in (*OWN, *_FOLDERS):
             self.outside(name).mkdir(parents=True, exist_ok=True)
         for name in ("/tmp", "/var/tmp"):
@@ -76,8 +78,10 @@ class Disk:
         found = find_spec("botocore")
         packages = os.fspath(Path(found.origin).parent.parent) if found and found.origin else root
         path += f"; sys.path.append({packages!r})"
-        aws = f"{path}; from dogbreed.rehearse import aws_command; sys.exit(aws_command.main())"
-        self._program(f"{_BIN}/aws", f'exec {python} -I -c {shlex.quote(aws)} "$@"')
+        seen = f"REHEARSE_ROOT={shlex.quote(self.place('/').rstrip('/'))} REHEARSE_ADDRESS={shlex.quote(address)}"
+        for name, module in _PROGRAMS.items():
+            code = f"{path}; from {module} import main; sys.exit(main())"
+            self._program(f"{_BIN}/{name}", f'{seen} exec {python} -I -c {shlex.quote(code)} "$@"')
 
     def install(self, parts: list[Part], metadata: str) -> str:
         """Write the scripts of user data and the program that runs them: its path, as the machine calls it.
@@ -112,7 +116,7 @@ class Disk:
     def binds(self, console: Path) -> dict[str, Path]:
         """Files of this disk over those of this computer, also what is called by its full path."""
         files = {f"/etc/{name}": self.outside(f"/etc/{name}") for name in ("hosts", "hostname", "resolv.conf")}
-        for name in (*_TOOLS, "aws"):
+        for name in (*_TOOLS, *_PROGRAMS):
             for folder in _SYSTEM.split(":"):
                 if Path(folder, name).exists():
                     files[f"{folder}/{name}"] = self.outside(f"{_BIN}/{name}")
@@ -123,7 +127,7 @@ class Disk:
 
         Above all /sbin/shutdown and its like, which would end this computer.
         """
-        tools = "|".join((*_TOOLS, "aws"))
+        tools = "|".join((*_TOOLS, *_PROGRAMS))
         pattern = rf"(?<![\w./-])(?:/usr(?:/local)?)?/s?bin/({tools})\b|{_PYTORCH}\b|http://169\.254\.169\.254"
 
         def other(found: re.Match[bytes]) -> bytes:

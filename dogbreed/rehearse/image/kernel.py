@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ _NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = (
 _SEEN = {"uts": _NEW_UTS, "ipc": _NEW_IPC, "mnt": _NEW_NS}
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
+_LAST_RIGHT = 63  # numbers beyond the kernel's last one are refused, which is no harm
 # CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_MKNOD: linux/capability.h.
 _RIGHTS = (16, 17, 25, 27)
 # What reaches the whole computer from inside a namespace.
@@ -170,6 +172,55 @@ def give_up_rights() -> None:
     for number in _RIGHTS:
         with suppress(OSError):
             _do("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+
+
+# -- a container in a machine
+
+
+def unshare_files() -> None:
+    """Mounts of one's own, which end with the process."""
+    _do("unshare", _NEW_NS)
+    _mount("none", "/", None, _REC | _PRIVATE)
+
+
+def show(outside: Path, inside: str) -> None:
+    """Show a folder at another place, read-only."""
+    descriptor = os.open(outside, os.O_PATH | os.O_CLOEXEC)
+    _bind(descriptor, inside)
+    os.close(descriptor)
+    _make_read_only(inside)
+
+
+def empty(inside: str) -> None:
+    """An empty folder in memory, which everybody may write to."""
+    _mount("tmpfs", inside, "tmpfs", _NOSUID | _NODEV)
+    Path(inside).chmod(0o1777)
+
+
+def all_read_only(but: Sequence[str]) -> None:
+    """Make every mount read-only but those of the kernel and those in `but`."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        path = line.split()[4]
+        if path not in but and not path.startswith(("/proc", "/sys", "/dev")):
+            with suppress(OSError):
+                _make_read_only(path)
+
+
+def give_up_all_rights() -> None:
+    """No capability can be had from here on, also not by a program that is root's."""
+    for number in range(_LAST_RIGHT):
+        with suppress(OSError):
+            _do("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
+
+
+def no_new_privileges() -> None:
+    """No program from here on gets more rights than this one has."""
+    _do("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def has_users() -> bool:
+    """Whether there are other users here than the one that this process is."""
+    return int(Path("/proc/self/uid_map").read_text().split()[2]) > 1
 
 
 def _devices() -> None:

@@ -1,4 +1,4 @@
-"""The system commands of a machine: shutdown and its kin, systemd-run, systemctl, sudo, curl.
+"""The system commands of a machine: shutdown and its kin, systemd-run, systemctl, sudo, dnf, curl.
 
 They end the machine, never this computer: the parent of the machine's processes is told by a signal.
 """
@@ -18,6 +18,9 @@ from dogbreed.rehearse.image.host import HALTED, HALTS, REBOOTED
 
 # Where the process is noted that ends the machine; the image puts the true path into the environment of a tool.
 _NOTE = os.environ.get("REHEARSE_NOTE", "/run/rehearse.pid")
+_ROOT = _NOTE.removesuffix("/run/rehearse.pid")
+# As docker.py has them, which is not imported for a word of systemctl.
+_INSTALLED, _STARTED = Path(f"{_ROOT}/var/lib/rehearse.docker"), Path(f"{_ROOT}/run/rehearse.docker")
 _TAKE_VALUES = {"-p", "-u", "-E", "-M", "-H", "-t", "--unit", "--property", "--description", "--slice", "--setenv"}
 _TAKE_VALUES |= {"--uid", "--gid", "--nice", "--working-directory", "--timer-property", "--service-type"}
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400, "w": 604800}
@@ -31,6 +34,7 @@ def main() -> int:
 
         return curl.run(words)
     commands = {"sudo": _sudo, "systemctl": _systemctl, "systemd-run": _systemd_run, "shutdown": _shutdown}
+    commands |= {"dnf": _dnf, "yum": _dnf}
     if name in commands:
         return commands[name](words)
     return _halt(REBOOTED if name == "reboot" else HALTED)
@@ -121,6 +125,26 @@ def _systemctl(words: list[str]) -> int:
     verb = next((word for word in words if not word.startswith("-")), "")
     if verb in ("poweroff", "halt", "reboot"):
         return _halt(REBOOTED if verb == "reboot" else HALTED)
+    units = {word.removesuffix(".service") for word in words if not word.startswith("-")} - {verb}
+    if "docker" in units and (verb in ("start", "restart") or (verb == "enable" and "--now" in words)):
+        if not _INSTALLED.exists():
+            _say(f"Failed to {verb} unit: Unit file docker.service does not exist.")
+            return 1
+        _STARTED.touch()
+    return 0
+
+
+def _dnf(words: list[str]) -> int:
+    """Of all packages there is docker."""
+    plain = [word for word in words if not word.startswith("-")]
+    if plain[:1] != ["install"]:
+        return 0
+    for name in plain[1:]:
+        if name != "docker":
+            _say(f"No match for argument: {name}\nError: Unable to find a match: {name}")
+            return 1
+        _INSTALLED.touch()
+    _say("Complete!", 1)
     return 0
 
 
