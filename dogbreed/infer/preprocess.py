@@ -56,7 +56,10 @@ class Preprocessing:
         """uint8 [..., H, W, 3] to float32 [..., 3, H, W]."""
         scale = 1 / (255 * np.asarray(self.std, np.float32))
         shift = -np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(np.moveaxis(pixels * scale + shift, -1, -3), dtype=np.float32)
+        # The channels are sorted while they are bytes; of floats that would take ten times as long.
+        planes = np.ascontiguousarray(np.moveaxis(pixels, -1, -3))
+        values: NDArray[np.float32] = np.multiply(planes, scale[:, None, None], dtype=np.float32)
+        return np.add(values, shift[:, None, None], out=values)
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """An RGB image to float32 [3, crop, crop]."""

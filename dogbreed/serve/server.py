@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,9 @@ log = logging.getLogger("dogbreed.serve")
 _BACKLOG = 256
 _FIGURES_EVERY_S = 60
 _DRAIN_S = 30
+# Python lets a thread run for 5 ms before another one may; with threads that predict, an answer would wait for several
+# such turns.
+_SWITCH_S = 0.0005
 
 
 class JsonLines(logging.Formatter):
@@ -61,6 +65,7 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
     Raises DogbreedError when the port cannot be had or the Run's model cannot be used.
     """
     threads = settings.threads or processors()
+    sys.setswitchinterval(_SWITCH_S)
     predictor = Predictor.open(run)
     # Before the application, whose threads would have to be ended if this failed.
     listening = _listen(settings.host, settings.port)
@@ -109,7 +114,9 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
     # uvicorn raises the signal again after the end; SIGTERM is how a service is told to end, and no failure.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        asyncio.run(main())
+        # uvloop where it is installed: it sends an answer's head and body at once, and each send waits for the threads.
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(main())
     finally:
         signal.signal(signal.SIGTERM, before)
         app.service.workers.close()
