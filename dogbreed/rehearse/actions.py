@@ -56,7 +56,9 @@ _REGIONAL = {
     },
     "logs": {"logGroupName": "log-group:{0}"},
     "lambda": {"FunctionName": "function:{0}"},
-    "ecr": {"repositoryName": "repository/{0}"},
+    "ecr": {"repositoryName": "repository/{0}", "repositoryNames": "repository/{0}"},
+    # A build is no resource: who may look at it or stop it, IAM decides by its project.
+    "codebuild": {name: "project/{0}" for name in ("name", "names", "projectName", "id", "ids")},
     "kms": {"KeyId": "key/{0}"},
     "ssm": {"Name": "parameter/{0}"},
     "ec2": {
@@ -109,6 +111,8 @@ def resources(service: str, params: dict[str, Any], region: str, account: str) -
 def _filled(shape: str, value: str) -> str:
     if value.startswith("alias/"):
         return value
+    if shape.startswith("project/"):
+        return shape.format(value.split(":")[0])
     # The names of parameters begin with the slash that their ARNs have anyway.
     return shape.format(value.removeprefix("/") if shape.startswith("parameter") else value)
 
