@@ -1,0 +1,253 @@
+"""Invoke: calls of functions, at once or as events that are tried again, with their logs and metrics.
+
+An initialisation that takes more than 10 seconds begins anew within the time that the call itself has, and one that
+fails is not tried a second time in the same call. Events that failed for good are dropped: there are no destinations.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import platform
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dogbreed.rehearse.calls import AwsError
+from dogbreed.rehearse.function_logs import Logs, Stream
+from dogbreed.rehearse.function_metrics import Metrics
+from dogbreed.rehearse.function_pool import Pool, new_stream
+from dogbreed.rehearse.function_process import EndedError, log_group
+from dogbreed.rehearse.function_records import LATEST, conflict
+from dogbreed.rehearse.function_rules import ANSWERED, ASYNCHRONOUS, SYNCHRONOUS
+
+if TYPE_CHECKING:
+    from dogbreed.rehearse.calls import Call
+    from dogbreed.rehearse.cloud import Cloud
+    from dogbreed.rehearse.function_pool import Lease
+    from dogbreed.rehearse.function_process import Environment
+    from dogbreed.rehearse.function_records import Function, Records, Version
+
+_INIT_S = 10.0
+_TAIL = 4096
+# Events, by the clock: retries after a failure, the most of waiting between retries after a refusal.
+_RETRIES_S = (60.0, 120.0)
+_BACKED_OFF_S = 300.0
+_AGE_S, _ATTEMPTS = 21_600, 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call; `failed` where `payload` tells an error, `log` the lines it printed and Lambda's own."""
+
+    request: str
+    payload: bytes
+    failed: bool
+    version: str
+    log: tuple[str, ...]
+
+
+class Invoker:
+    """Runs calls of the functions in `records`."""
+
+    def __init__(self, cloud: Cloud, records: Records) -> None:
+        self._cloud = cloud
+        self._records = records
+        self.logs = Logs(cloud)
+        self.metrics = Metrics(cloud)
+        self.pool = Pool(cloud, records, self._log_init)
+        self._over = threading.Event()
+
+    # -- the operation
+
+    def invoke(self, call: Call) -> dict[str, Any]:
+        """Invoke."""
+        function, qualifier = self._records.find(call.region, call.params)
+        kind = call.params.get("InvocationType") or "RequestResponse"
+        payload = call.request.get_data() or b"{}"
+        limit = ASYNCHRONOUS if kind == "Event" else SYNCHRONOUS
+        if len(payload) > limit:
+            words = f"{len(payload)} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
+            raise AwsError("RequestTooLargeException", words, 413)
+        try:
+            json.loads(payload)
+        except ValueError as error:
+            words = f"Could not parse request body into json: Could not parse payload into json: {error}"
+            raise AwsError("InvalidRequestContentException", words, 400) from error
+        self.ready(function, qualifier)
+        if kind == "DryRun":
+            return {"StatusCode": 204, "Payload": b""}
+        if kind == "Event":
+            self.later(function, qualifier, payload)
+            return {"StatusCode": 202, "Payload": b""}
+        outcome = self.run(function, qualifier, payload)
+        answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": outcome.version, "Payload": outcome.payload}
+        if outcome.failed:
+            answer["FunctionError"] = "Unhandled"
+        if call.params.get("LogType") == "Tail":
+            answer["LogResult"] = base64.b64encode("\n".join(outcome.log).encode()[-_TAIL:]).decode()
+        return answer
+
+    def ready(self, function: Function, qualifier: str) -> None:
+        """Raise AwsError where a function is not there yet to be called."""
+        version = function.version(qualifier)
+        if version.created and self._cloud.clock.time() < version.ready_at:
+            words = "The operation cannot be performed at this time. The function is currently in the following state: "
+            raise conflict(f"{words}Pending")
+
+    # -- calls
+
+    def run(self, function: Function, qualifier: str, payload: bytes, request: str = "") -> Outcome:
+        """Call a function and wait for what comes of it; AwsError (429) where too many calls run."""
+        version = function.chosen(qualifier, self._cloud.clock)
+        executed = version.number if (alias := function.aliases.get(qualifier)) and alias.weights else ""
+        named = "" if qualifier == LATEST else qualifier
+        try:
+            lease = self.pool.take(function, qualifier, version)
+        except AwsError:
+            self.metrics.note(function.region, function.name, named, {"Throttles": 1}, executed)
+            raise
+        try:
+            outcome, values = self._run(lease, function.qualified(qualifier), payload, request or str(uuid.uuid4()))
+        finally:
+            self.pool.give_back(lease)
+        values |= {"Invocations": 1, "Errors": float(outcome.failed), "Throttles": 0}
+        values["ConcurrentExecutions"] = lease.running
+        if lease.shelf:
+            spilled = not lease.environment.provisioned
+            values["ProvisionedConcurrencySpilloverInvocations" if spilled else "ProvisionedConcurrencyInvocations"] = 1
+            values["ProvisionedConcurrentExecutions"] = lease.shelf_busy
+            values["ProvisionedConcurrencyUtilization"] = lease.shelf_busy / max(1, lease.shelf.wanted)
+        self.metrics.note(function.region, function.name, named, values, executed)
+        return outcome
+
+    def later(self, function: Function, qualifier: str, payload: bytes) -> None:
+        """Take an event, and call the function with it in the background."""
+        words = (function.region, function.name, "" if qualifier == LATEST else qualifier)
+        self.metrics.note(*words, {"AsyncEventsReceived": 1})
+        threading.Thread(target=self._deliver, args=[function, qualifier, payload], daemon=True).start()
+
+    def end(self) -> None:
+        """End all calls."""
+        self._over.set()
+        self.pool.end()
+        self.logs.end()
+        self.metrics.clear()
+        self._over = threading.Event()
+
+    def _deliver(self, function: Function, qualifier: str, payload: bytes) -> None:
+        over, clock, taken = self._over, self._cloud.clock, self._cloud.clock.time()
+        told = function.on_events.get(qualifier or LATEST, {})
+        retries = list(_RETRIES_S[: told.get("MaximumRetryAttempts", _ATTEMPTS)])
+        age, back_off, request = told.get("MaximumEventAgeInSeconds", _AGE_S), 1.0, str(uuid.uuid4())
+        while not over.is_set() and self._records.functions.get((function.region, function.name)) is function:
+            try:
+                if not self.run(function, qualifier, payload, request).failed:
+                    return
+                if not retries:
+                    break
+                wait = retries.pop(0)
+            except AwsError:
+                wait, back_off = back_off, min(back_off * 2, _BACKED_OFF_S)
+            if clock.time() + wait - taken > age or clock.sleep(wait, over):
+                break
+        self.metrics.note(function.region, function.name, qualifier, {"AsyncEventsDropped": 1})
+
+    def _run(self, lease: Lease, arn: str, payload: bytes, request: str) -> tuple[Outcome, dict[str, float]]:
+        environment, version = lease.environment, lease.environment.version
+        lines: list[str] = []
+        cold, ended, began, body, failed = not environment.stream, None, time.monotonic(), b"", True
+        try:
+            if cold:
+                self._start(environment, lines)
+            lines.append(f"START RequestId: {request} Version: {version.number}")
+            began = time.monotonic()
+            said = environment.call(request, payload, arn)
+            body, failed = said.body, said.kind == "error"
+        except EndedError as error:
+            ended = error
+            if not any(line.startswith("START") for line in lines):
+                lines.append(f"START RequestId: {request} Version: {version.number}")
+        duration = max(0.01, (time.monotonic() - began) * 1000)
+        lines += environment.printed()
+        status = ""
+        if ended:
+            body, status = self._why(ended, request, version, lines)
+        elif len(body) > ANSWERED:
+            words = f"Response payload size exceeded maximum allowed payload size ({ANSWERED} bytes)."
+            body, failed = _error("Function.ResponseSizeTooLarge", words), True
+            lines.append(f"[ERROR] Function.ResponseSizeTooLarge: {words}")
+        init = environment.init_s * 1000 if cold else 0.0
+        lines += [f"END RequestId: {request}", _report(environment, request, duration, init, status)]
+        self._log(environment, lines)
+        return Outcome(request, body, failed, version.number, tuple(lines)), {"Duration": duration}
+
+    def _start(self, environment: Environment, lines: list[str]) -> None:
+        lines.append(f"INIT_START Runtime Version: python:{platform.python_version()}")
+        stream = new_stream(self._cloud, environment.version)
+        try:
+            environment.start(_INIT_S, stream)
+        except EndedError as error:
+            lines += environment.printed()
+            if error.kind != "timeout":
+                raise
+            lines.append(f"INIT_REPORT Init Duration: {_INIT_S * 1000:.2f} ms\tPhase: init\tStatus: timeout")
+            environment.end()
+            environment.start(environment.version.timeout, stream)
+        lines += environment.printed()
+
+    def _why(self, ended: EndedError, request: str, version: Version, lines: list[str]) -> tuple[bytes, str]:
+        """The payload that tells what ended a call, and the status in its report; its own line is added to `lines`."""
+        if ended.kind == "init":
+            return ended.body, f"Status: error\tError Type: {ended.error}"
+        if ended.kind == "timeout":
+            words = f"Task timed out after {version.timeout:.2f} seconds"
+            lines.append(f"{self._cloud.clock.now():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {request} {words}")
+            return _error("Sandbox.Timedout", f"RequestId: {request} Error: {words}"), "Status: timeout"
+        kind, words = "Runtime.ExitError", "Runtime exited without providing a reason"
+        if ended.kind == "memory":
+            kind, words = "Runtime.OutOfMemory", "Runtime exited with error: signal: killed"
+        elif (code := int(ended.body or b"0")) < 0 or code > 128:
+            words = f"Runtime exited with error: signal: {_signal(code)}"
+        elif code:
+            words = f"Runtime exited with error: exit status {code}"
+        told = f"RequestId: {request} Error: {words}"
+        lines.append(told)
+        return _error(kind, told), f"Status: error\tError Type: {kind}"
+
+    def _log_init(self, environment: Environment) -> None:
+        told = [f"INIT_START Runtime Version: python:{platform.python_version()}", *environment.printed()]
+        self._log(environment, told)
+
+    def _log(self, environment: Environment, lines: list[str]) -> None:
+        function, version = environment.function, environment.version
+        stream = Stream(function.region, version.role, log_group(function, version), environment.stream)
+        self.logs.add(stream, lines)
+
+
+def _report(environment: Environment, request: str, duration: float, init: float, status: str) -> str:
+    """The line that says what a call took; since August 2025 the initialisation is billed as well."""
+    memory = environment.version.memory
+    parts = [
+        f"REPORT RequestId: {request}",
+        f"Duration: {duration:.2f} ms",
+        f"Billed Duration: {math.ceil(duration + init)} ms",
+        f"Memory Size: {memory} MB",
+        f"Max Memory Used: {min(environment.peak_mb, memory)} MB",
+    ]
+    return "\t".join([*parts, *([f"Init Duration: {init:.2f} ms"] if init else []), *([status] if status else [])])
+
+
+def _error(kind: str, words: str) -> bytes:
+    return json.dumps({"errorType": kind, "errorMessage": words}).encode()
+
+
+def _signal(code: int) -> str:
+    import signal
+
+    number = -code if code < 0 else code - 128
+    names = {signal.SIGSEGV: "segmentation fault", signal.SIGKILL: "killed", signal.SIGABRT: "aborted"}
+    return names.get(signal.Signals(number), str(number)) if number in set(signal.Signals) else str(number)
