@@ -168,6 +168,8 @@ class ServeSettings:
     per_client: Annotated[int, Ge(0)] = 0
     # Write the figures of each minute to the log in CloudWatch's embedded metric format.
     emf: bool = False
+    # What these figures call the service (their dimension Service); empty: the run's name (Run).
+    name: str = ""
     # How many breeds to name where a request does not say.
     top_k: Annotated[int, Ge(1)] = 5
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -144,7 +143,7 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
     options: list[Option] = []
     if settings.deploy.to == "auto" or traffic:
         options = _options(wanted, traffic)
-        wanted = replace(wanted, settings=replace(settings.deploy, to=options[0].to))
+        wanted = wanted.through(options[0].to)
     deploying.check(wanted.settings, settings.aws, shadow=shadow is not None)
     if options and dry_run and not _has_access(aws):
         ui.note("no access to an account, so no plan is made")

@@ -92,7 +92,8 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
 
     server = _Server(config, drain)
 
-    minutes = Minutes(app.service.metrics, {"Run": run.name})
+    called = {"Service": settings.name} if settings.name else {"Run": run.name}
+    minutes = Minutes(app.service.metrics, called)
 
     async def tell_figures() -> None:
         while True:

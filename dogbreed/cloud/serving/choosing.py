@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +44,7 @@ def options(wanted: Deployment, requests: float) -> list[Option]:
     """Every door of this build at `requests` a month, the cheapest first, those of unknown price last."""
     found = []
     for to in deployment.here():
-        one = replace(wanted, settings=replace(wanted.settings, to=to))
+        one = wanted.through(to)
         module = deployment.door(to)
         usd, note = None, ""
         try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dogbreed.errors import DogbreedError
 
@@ -40,6 +40,11 @@ class Deployment:
     def name(self) -> str:
         """The name of what answers in the account: endpoint, function or auto-scaling group."""
         return self.aws.name(self.settings.to)
+
+    def through(self, to: str) -> Deployment:
+        """The same through another door."""
+        way: Any = to
+        return replace(self, settings=replace(self.settings, to=way))
 
 
 class Door(Protocol):

@@ -1,0 +1,177 @@
+"""The door `endpoint`: a SageMaker endpoint on instances, updated behind alarms that take a bad model back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from dogbreed.cloud.serving import alarms, hosting, rescaling, update
+from dogbreed.cloud.serving.client import OfEndpoint
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.hosted import CHALLENGER, VARIANT, Configuration
+from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
+from dogbreed.cloud.session import Aws
+from dogbreed.cloud.training_sagemaker import security_group
+from dogbreed.config import AwsSettings, DeploySettings
+from dogbreed.errors import UsageError
+from dogbreed.infer.answering import Answering
+from dogbreed.plan import Resource
+from dogbreed.pricing import Instance, Prices
+
+_TO = "endpoint"
+_HOURS = 730
+# One photo takes one core about 25 ms with its JPEG of 500 x 333 decoded (README, performance); half of what all
+# cores could do is planned with, as AWS advises for targets of scaling.
+_PER_CORE_AND_SECOND, _SHARE = 40, 0.5
+_MEMORY_GIB, _IMAGE_ARCH = 2.0, "x86_64"
+_STARTUP_S = 300
+# Prices order types alike in all regions, and are known best there.
+_REFERENCE = "us-east-1"
+_LONGER_S = 3600
+_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
+
+
+def check(own: DeploySettings, aws: AwsSettings) -> None:
+    """UsageError for a type, image or way of updating that cannot be."""
+    hosting.check_image(own.image)
+    update.check(own)
+    name = own.instance_type
+    if name == "auto":
+        return
+    if not _TYPE.fullmatch(name):
+        raise UsageError(
+            f"--instance-type {name} is no type of SageMaker's", f"did you mean ml.{name.removeprefix('ml.')}?"
+        )
+    facts = Prices.load().instance(name)
+    if facts and not own.image and facts.arch != _IMAGE_ARCH:
+        raise UsageError(f"{name} has {facts.arch} processors, and the image is for {_IMAGE_ARCH}", "use ml.c6i.large")
+
+
+def resources(wanted: Deployment) -> list[Resource]:
+    """Everything up to the endpoint and what is around it."""
+    aws, own = wanted.aws, wanted.settings
+    _check_type(wanted)
+    group = security_group(aws)
+    made = hosting.basis(wanted, group=group)
+    parts = [hosting.served(wanted, run, isolated=own.network_isolation, in_network=True) for run in _runs(wanted)]
+    configuration = _configuration(wanted)
+    watch = alarms.of_endpoint(aws, _TO, own)
+    names = tuple(alarm.name for alarm in watch)
+    change = Change(
+        lambda instances: update.deployment(own, instances, names),
+        keep_counts=True,
+        longest_s=update.seconds(own, max(own.instances, 100)) + _LONGER_S,
+        alarms=names,
+    )
+    endpoint = Endpoint(aws, _TO, configuration, instances=own.instances, change=change, tell=wanted.tell)
+    pause, resume = rescaling.around(aws, _TO, configuration)
+    return [
+        *made,
+        *(data for data, _ in parts),
+        *(model for _, model in parts),
+        configuration,
+        *watch,
+        *pause,
+        endpoint,
+        *resume,
+        *hosting.around(wanted),
+    ]
+
+
+def surplus(wanted: Deployment) -> list[Resource]:
+    """What earlier deployments left, but for the one before."""
+    return hosting.surplus(wanted, _configuration(wanted))
+
+
+def everything(aws: Aws) -> list[Resource]:
+    """For status and destroy."""
+    return hosting.everything(aws, _TO)
+
+
+def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
+    """So many instances that half of their cores' time is enough, all the month."""
+    name, region = chosen_type(wanted.settings), wanted.aws.configured_region
+    figure, facts = Prices.load().hourly(name, region, "hosting"), Prices.load().instance(name)
+    if figure is None or facts is None:
+        return None
+    can = facts.vcpu * _PER_CORE_AND_SECOND * _SHARE
+    needed = -(-requests_per_month / (_HOURS * 3600) // can)
+    return figure.usd * max(wanted.settings.instances, int(needed)) * _HOURS
+
+
+def waking(wanted: Deployment) -> str:
+    """Always on."""
+    return "always awake"
+
+
+def client(aws: Aws) -> Answering:
+    """Asks by InvokeEndpoint."""
+    return OfEndpoint(aws, aws.name(_TO))
+
+
+def calls(aws: Aws) -> Mapping[str, str]:
+    """How to call it."""
+    return hosting.calls(aws, aws.name(_TO))
+
+
+def chosen_type(own: DeploySettings) -> str:
+    """The type that is set, or the cheapest that suits: x86, not burstable (which SageMaker does not scale), no GPU,
+    at least two cores and 2 GiB. Of equally cheap ones the newest.
+    """
+    if own.instance_type != "auto":
+        return own.instance_type
+    prices = Prices.load()
+
+    def suits(one: Instance) -> bool:
+        fits = one.hosting and one.vcpu >= 2 and one.memory_gib >= _MEMORY_GIB
+        return fits and one.arch == _IMAGE_ARCH and not (one.burstable or one.gpus or one.name.startswith("inf"))
+
+    def cost(one: Instance) -> tuple[Decimal, str]:
+        figure = prices.hourly(f"ml.{one.name}", _REFERENCE, "hosting")
+        # The later generation sorts first among the same letters: c6i before c5.
+        age = "".join(chr(255 - ord(sign)) for sign in one.name)
+        return (figure.usd if figure else Decimal("Infinity"), age)
+
+    return f"ml.{min(filter(suits, prices.instances.values()), key=cost).name}"
+
+
+def _runs(wanted: Deployment) -> list[Any]:
+    return [wanted.run, *([wanted.shadow] if wanted.shadow else [])]
+
+
+def _configuration(wanted: Deployment) -> Configuration:
+    aws, own, kind = wanted.aws, wanted.settings, chosen_type(wanted.settings)
+    variants = []
+    for name, run in zip((VARIANT, CHALLENGER), _runs(wanted), strict=False):
+        _, model = hosting.served(wanted, run, isolated=own.network_isolation, in_network=True)
+        variants.append(
+            {
+                "VariantName": name,
+                "ModelName": model.name,
+                "InstanceType": kind,
+                "InitialInstanceCount": own.instances,
+                "InitialVariantWeight": 1.0,
+                "ContainerStartupHealthCheckTimeoutInSeconds": _STARTUP_S,
+                "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+            }
+        )
+    content: dict[str, Any] = {"ProductionVariants": variants[:1]}
+    if variants[1:]:
+        content["ShadowProductionVariants"] = variants[1:]
+    facts = Prices.load().instance(kind)
+    # A disk of the machine itself is encrypted by its hardware, and takes no key.
+    if aws.kms_key and not (facts and facts.nvme_gb):
+        content["KmsKeyId"] = aws.kms_key
+    if own.data_capture_percent:
+        content["DataCaptureConfig"] = hosting.data_capture(wanted)
+    return Configuration(aws, _TO, content)
+
+
+def _check_type(wanted: Deployment) -> None:
+    """UsageError for a type that SageMaker has not, as the SDK's model of the service knows them."""
+    name, shape = chosen_type(wanted.settings), "ProductionVariantInstanceType"
+    known = wanted.aws.client("sagemaker").meta.service_model.shape_for(shape).enum
+    if name not in known:
+        raise UsageError(f"SageMaker has no type {name} for endpoints", "choose another --instance-type, or auto")

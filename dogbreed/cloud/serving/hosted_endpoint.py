@@ -1,0 +1,282 @@
+"""An endpoint of SageMaker as a Resource: made, changed by UpdateEndpoint without losing a request, removed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dogbreed.cloud.errors import code
+from dogbreed.cloud.serving.hosted import (
+    REPLACES,
+    VARIANT,
+    Configuration,
+    endpoint_seen,
+    gone,
+    patiently,
+    seen_or_none,
+    tags_of,
+    variants,
+)
+from dogbreed.cloud.session import Aws, pairs
+from dogbreed.errors import DogbreedError
+from dogbreed.plan import Found, Resource
+from dogbreed.pricing import Prices
+
+_ENDED = ("InService", "OutOfService", "Failed", "UpdateRollbackFailed")
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.1, 5.0
+_CREATING_S, _DELETING_S = 3600, 1800
+_TELL_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """How UpdateEndpoint is called: `config(instances now)` gives its DeploymentConfig, or {} for none.
+
+    `keep_counts`: what scaling has made of the number of instances stays. `longest_s`: when waiting for it ends.
+    """
+
+    config: Callable[[int], dict[str, Any]]
+    keep_counts: bool
+    longest_s: float
+    # Names of the alarms that take it back.
+    alarms: tuple[str, ...] = ()
+
+
+class Endpoint(Resource):
+    """`p-<door>`. Without a configuration it is what is there, to look at and delete.
+
+    `instances` are wanted where no scaling policy sees to their number; None where there are none to count.
+    """
+
+    kind = "endpoint"
+
+    def __init__(
+        self,
+        aws: Aws,
+        door: str,
+        configuration: Configuration | None = None,
+        *,
+        instances: int | None = None,
+        change: Change | None = None,
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self._aws, self._door, self.name = aws, door, aws.name(door)
+        self._configuration, self._instances, self._change, self._tell = configuration, instances, change, tell
+        # What its instances are and cost, as it was found.
+        self._running: list[tuple[str, int]] = []
+
+    def wanted(self) -> Mapping[str, Any]:
+        """The configuration, how many instances, tags; that it works, and nothing is going on."""
+        if self._configuration is None:
+            return {}
+        counted = {} if self._instances is None else {"instances": self._instances}
+        tags = {"tags": self._aws.tags(self._door)}
+        return {"failure": "", "configuration": self._configuration.name, **counted, **tags, "going on": ""}
+
+    def find(self) -> Found | None:
+        """DescribeEndpoint, its configuration and its tags. One that is being deleted counts as failed."""
+        seen = endpoint_seen(self._aws, self.name)
+        if seen is None:
+            return None
+        state = str(seen["EndpointStatus"])
+        tags = tags_of(self._aws, seen["EndpointArn"])
+        pending = seen.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
+        name = str(pending if state in ("Creating", "Updating") and pending else seen["EndpointConfigName"])
+        self._running = self._machines(seen)
+        failed = state in ("Failed", "OutOfService", "Deleting")
+        reason = str(seen.get("FailureReason", ""))
+        count = _count(seen)
+        scaled = self._instances is not None and count != self._instances and self.is_scaled()
+        content = {
+            "failure": (reason or state) if failed else "",
+            "configuration": name,
+            "instances": self._instances if scaled else count,
+            "going on": state if state in _CHANGING else "",
+            "tags": self._aws.seen(tags, self._door),
+            **({"machines": count, "type": self._running[0][0]} if self._running else {}),
+        }
+        return Found(
+            seen["EndpointArn"],
+            content,
+            state=state,
+            ours=self._aws.is_ours(tags),
+            created=seen.get("CreationTime"),
+            error=reason,
+        )
+
+    def create(self) -> None:
+        """Make it and wait until it answers; DogbreedError with SageMaker's reason where it does not come to that."""
+        assert self._configuration
+        tags = pairs(self._aws.tags(self._door))
+        named = {"EndpointName": self.name, "EndpointConfigName": self._configuration.name}
+        patiently(lambda: self._client.create_endpoint(**named, Tags=tags), self.find)
+        self._until_in_service(_CREATING_S)
+
+    def update(self, found: Found) -> None:
+        """One step after the other: what failed is made anew, another configuration takes over, then the count."""
+        assert self._configuration
+        if found.content["failure"]:
+            self.delete(found)
+            self.create()
+            return
+        if found.content["going on"]:
+            # It ends well or not: what is there then counts.
+            self._await(lambda seen: seen["EndpointStatus"] not in _CHANGING, _CREATING_S)
+        if found.content["tags"] != self._aws.tags(self._door):
+            self._client.add_tags(ResourceArn=found.id, Tags=pairs(self._aws.tags(self._door)))
+        seen = self._describe()
+        if seen["EndpointConfigName"] != self._configuration.name:
+            self._take_over(seen)
+        if self._instances is not None and _count(self._describe()) != self._instances and not self.is_scaled():
+            wanted = {"VariantName": VARIANT, "DesiredInstanceCount": self._instances}
+            self._client.update_endpoint_weights_and_capacities(
+                EndpointName=self.name, DesiredWeightsAndCapacities=[wanted]
+            )
+            self._until_in_service(_CREATING_S)
+
+    def delete(self, found: Found) -> None:
+        """Remove it and wait until it has gone; a change that is going on ends first: SageMaker refuses till then."""
+        deadline = time.monotonic() + _DELETING_S
+        while True:
+            try:
+                gone(lambda: self._client.delete_endpoint(EndpointName=self.name))
+                break
+            except ClientError as error:
+                seen = endpoint_seen(self._aws, self.name)
+                changing = seen is not None and seen["EndpointStatus"] in (*_CHANGING, "Deleting")
+                if code(error) != "ValidationException" or not changing or time.monotonic() > deadline:
+                    raise
+                if seen and seen["EndpointStatus"] == "Deleting":
+                    break
+                self._tell(
+                    f"endpoint {self.name} is {seen['EndpointStatus'] if seen else ''}; it is deleted after that"
+                )
+                self._await(lambda now: now["EndpointStatus"] not in _CHANGING, _DELETING_S)
+        wait, deadline = _FIRST_LOOK_S, time.monotonic() + _DELETING_S
+        while endpoint_seen(self._aws, self.name) and time.monotonic() < deadline:
+            time.sleep(wait)
+            wait = min(_LONGEST_LOOK_S, wait * 1.5)
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        seen = endpoint_seen(self._aws, self.name)
+        return seen is not None and seen["EndpointStatus"] == "InService"
+
+    def hourly(self) -> Decimal | None:
+        """Its instances at their price; None where that is not known in this region."""
+        running = self._running or self._to_run()
+        prices = [Prices.load().hourly(kind, self._aws.region, "hosting") for kind, _ in running]
+        known = [figure.usd * count for figure, (_, count) in zip(prices, running, strict=True) if figure]
+        return sum(known, Decimal(0)) if len(known) == len(prices) else None
+
+    def is_scaled(self) -> bool:
+        """Whether a scaling policy sees to the number of its instances."""
+        answer = self._aws.client("application-autoscaling").describe_scalable_targets(
+            ServiceNamespace="sagemaker", ResourceIds=[f"endpoint/{self.name}/variant/{VARIANT}"]
+        )
+        return bool(answer["ScalableTargets"])
+
+    @property
+    def _client(self) -> Any:
+        return self._aws.client("sagemaker")
+
+    def _describe(self) -> dict[str, Any]:
+        seen: dict[str, Any] = self._client.describe_endpoint(EndpointName=self.name)
+        return seen
+
+    def _machines(self, seen: Mapping[str, Any]) -> list[tuple[str, int]]:
+        """Type and number of the instances of each variant; the type stands in the configuration only."""
+        counts = {one["VariantName"]: one.get("DesiredInstanceCount") for one in variants(seen)}
+        if not any(counts.values()):
+            return []
+        name = seen["EndpointConfigName"]
+        known = seen_or_none(Configuration.known(self._aws, self._door, name).describe) or {}
+        types = {one["VariantName"]: one.get("InstanceType", "") for one in variants(known)}
+        return [(types[variant], int(count or 0)) for variant, count in counts.items() if types.get(variant)]
+
+    def _to_run(self) -> list[tuple[str, int]]:
+        wanted = variants(self._configuration.content) if self._configuration else []
+        return [(one["InstanceType"], one["InitialInstanceCount"]) for one in wanted if "InstanceType" in one]
+
+    def _take_over(self, seen: Mapping[str, Any]) -> None:
+        """UpdateEndpoint, and wait for its end. DogbreedError where it was taken back."""
+        assert self._configuration and self._change
+        found = self._configuration.find()
+        if found is None:
+            raise DogbreedError(f"endpoint configuration {self._configuration.name} is gone", "repeat the command")
+        # Said on the new one before it is used: so what was before is known whenever a command is killed.
+        replaces = {REPLACES: str(seen["EndpointConfigName"])}
+        self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
+        config = self._change.config(_count(seen) or 1)
+        self._client.update_endpoint(
+            EndpointName=self.name,
+            EndpointConfigName=self._configuration.name,
+            RetainAllVariantProperties=self._change.keep_counts,
+            **({"DeploymentConfig": config} if config else {}),
+        )
+        seen = self._until_in_service(self._change.longest_s)
+        if seen["EndpointConfigName"] != self._configuration.name:
+            raise DogbreedError(
+                f"the new model was taken back, and {self.name} answers with the one before: {self._why(seen)}",
+                f"see what went wrong: dogbreed logs {self.name}, then deploy another run",
+            )
+
+    def _why(self, seen: Mapping[str, Any]) -> str:
+        reason = str(seen.get("FailureReason", "")) or "SageMaker gives no reason"
+        names = list(self._change.alarms) if self._change else []
+        if not names:
+            return reason
+        alarms = self._aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
+        rang = [one["AlarmDescription"] for one in alarms["MetricAlarms"] if one.get("StateValue") == "ALARM"]
+        return f"{reason} ({'; '.join(rang)})" if rang else reason
+
+    def _until_in_service(self, longest_s: float) -> dict[str, Any]:
+        seen = self._await(lambda now: now["EndpointStatus"] in _ENDED, longest_s)
+        if seen["EndpointStatus"] != "InService":
+            raise DogbreedError(
+                f"endpoint {self.name} is {seen['EndpointStatus']}: {seen.get('FailureReason', 'no reason is given')}",
+                f"see dogbreed logs {self.name}; the same command makes it anew",
+            )
+        return seen
+
+    def _await(self, done: Callable[[dict[str, Any]], bool], longest_s: float) -> dict[str, Any]:
+        """Look until `done`; says every minute what is going on. DogbreedError after `longest_s` seconds."""
+        began = told = time.monotonic()
+        wait = _FIRST_LOOK_S
+        while not done(seen := self._describe()):
+            now = time.monotonic()
+            if now - began > longest_s:
+                raise DogbreedError(
+                    f"endpoint {self.name} is still {seen['EndpointStatus']} after {longest_s / 60:.0f} minutes",
+                    "it goes on in the account; the same command waits again, dogbreed status shows it",
+                )
+            if now - told > _TELL_EVERY_S:
+                told = now
+                self._tell(f"  {self.name}: {_words(seen)}, {(now - began) / 60:.0f} min so far")
+            time.sleep(wait)
+            wait = min(_LONGEST_LOOK_S, wait * 1.5)
+        return seen
+
+
+def _count(seen: Mapping[str, Any]) -> int | None:
+    """How many instances the production variant is to have; None for one without instances."""
+    for one in seen.get("ProductionVariants", ()):
+        if one["VariantName"] == VARIANT:
+            count: int | None = one.get("DesiredInstanceCount")
+            return count
+    return None
+
+
+def _words(seen: Mapping[str, Any]) -> str:
+    """Its status, and that of its newest variant, such as Updating (Baking)."""
+    pending = seen.get("PendingDeploymentSummary", {}).get("ProductionVariants", ())
+    stages = {str(status["Status"]) for one in pending for status in one.get("VariantStatus", ())}
+    more = f" ({', '.join(sorted(stages))})" if stages else ""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(seen["EndpointStatus"])).lower() + more

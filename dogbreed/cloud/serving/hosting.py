@@ -1,0 +1,189 @@
+"""What endpoint and serverless have in common: from a Run to a model, a configuration, and what is around these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from dogbreed.cloud.bucket import Bucket
+from dogbreed.cloud.network import SecurityGroup
+from dogbreed.cloud.policies_serving import ENDPOINT
+from dogbreed.cloud.roles import Role
+from dogbreed.cloud.serving import alarms
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.hosted import (
+    REPLACES,
+    Configuration,
+    Model,
+    configurations,
+    endpoint_seen,
+    models,
+    models_in,
+    seen_or_none,
+    tags_of,
+)
+from dogbreed.cloud.serving.hosted_endpoint import Endpoint
+from dogbreed.cloud.serving.log_group import ServiceLogs
+from dogbreed.cloud.serving.model import FOLDER, ModelData
+from dogbreed.cloud.session import Aws, listed
+from dogbreed.cloud.training_sagemaker import security_group
+from dogbreed.errors import UsageError
+from dogbreed.plan import Resource
+from dogbreed.run import Run
+
+LOG_GROUPS = "/aws/sagemaker/Endpoints"
+# SageMaker pulls images from ECR only.
+_IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[\w-]+\.amazonaws\.com(\.cn)?/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})")
+_OCTETS = "application/octet-stream"
+_BODY_MB = 6  # the largest that InvokeEndpoint takes
+
+
+def check_image(image: str) -> None:
+    """UsageError for an image that SageMaker cannot pull."""
+    if image and not _IMAGE.fullmatch(image):
+        raise UsageError(
+            f"{image} is no image that SageMaker can run",
+            "one in ECR, with its tag: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG; or none, for dogbreed's own",
+        )
+
+
+def basis(wanted: Deployment, *, group: SecurityGroup | None) -> list[Resource]:
+    """Bucket, roles, image, logs and network: what is there before any model."""
+    aws = wanted.aws
+    made: list[Resource] = [Bucket(aws), Role(aws, ENDPOINT, image=wanted.settings.image)]
+    if not wanted.settings.image:
+        image = import_module("dogbreed.cloud.serving.image")
+        made += image.resources(aws, tell=wanted.tell)
+    made += [group] if group else []
+    return [*made, ServiceLogs(aws, f"{LOG_GROUPS}/{wanted.name}")]
+
+
+def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) -> tuple[ModelData, Model]:
+    """The Run's files in the bucket, and the model of SageMaker that runs them."""
+    aws, own = wanted.aws, wanted.settings
+    data = ModelData(aws, run)
+    container = {
+        "Image": own.image or import_module("dogbreed.cloud.serving.image").uri(aws),
+        "ModelDataUrl": data.uri,
+        "Environment": environment(wanted.name),
+    }
+    content: dict[str, Any] = {
+        "PrimaryContainer": container,
+        "ExecutionRoleArn": Role(aws, ENDPOINT).arn,
+        "EnableNetworkIsolation": isolated,
+    }
+    groups = None
+    if in_network and listed(aws.settings.subnets):
+        group = security_group(aws)
+        named = listed(aws.settings.security_groups) or [group.name if group else ""]
+        # The id of a group that is made is known only then; the name stands for it.
+        content["VpcConfig"] = {"Subnets": listed(aws.settings.subnets), "SecurityGroupIds": named}
+        groups = (lambda: [group.id()]) if group else None
+    return data, Model(aws, wanted.settings.to, content, groups)
+
+
+def environment(service: str) -> dict[str, str]:
+    """What the container is told: where the model is, to answer everybody, and to write its figures to the log."""
+    return {
+        "DOGBREED_PREDICT_RUN": FOLDER,
+        "DOGBREED_SERVE_HOST": "0.0.0.0",
+        "DOGBREED_SERVE_PORT": "8080",
+        "DOGBREED_SERVE_EMF": "true",
+        "DOGBREED_SERVE_NAME": service,
+        "DOGBREED_SERVE_MAX_MB": str(_BODY_MB),
+    }
+
+
+def around(wanted: Deployment) -> list[Resource]:
+    """What comes after the endpoint: the function in front of it, and its end."""
+    made: list[Resource] = []
+    if wanted.settings.front:
+        made += import_module("dogbreed.cloud.serving.front").resources(wanted)
+    if wanted.settings.ttl:
+        made += import_module("dogbreed.cloud.serving.ending").resources(wanted)
+    return made
+
+
+def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
+    """Models and configurations of earlier deployments, but for the one to go back to; a front, an end and alarms
+    that are not wanted any more.
+    """
+    aws, to = wanted.aws, wanted.settings.to
+    there = endpoint_seen(aws, wanted.name)
+    keep = {configuration.name}
+    if there:
+        now = str(there["EndpointConfigName"])
+        keep |= {now, str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName", now))}
+        if now == configuration.name:
+            keep.add(previous(aws, to, now))
+    configs, used = configurations(aws, to), models_in(configuration.content)
+    for one in configs:
+        if one.name in keep:
+            used |= models_in(seen_or_none(one.describe) or {})
+    old: list[Resource] = [one for one in models(aws, to) if one.name not in used]
+    old += [one for one in configs if one.name not in keep]
+    if not wanted.settings.front:
+        old += optional("front", aws, to)
+    if not wanted.settings.ttl:
+        old += optional("ending", aws, to)
+    return old
+
+
+def previous(aws: Aws, to: str, name: str) -> str:
+    """The configuration that the one of this name took the place of; "" where there was none."""
+    seen = seen_or_none(Configuration.known(aws, to, name).describe)
+    return tags_of(aws, str(seen["EndpointConfigArn"])).get(REPLACES, "") if seen else ""
+
+
+def everything(aws: Aws, to: str) -> list[Resource]:
+    """What of a door can be in the account."""
+    name = aws.name(to)
+    found: list[Resource] = [ServiceLogs(aws, f"{LOG_GROUPS}/{name}"), *models(aws, to), *configurations(aws, to)]
+    found += [*alarms.named(aws, to)] if to == "endpoint" else []
+    return [*found, Endpoint(aws, to), *optional("front", aws, to), *optional("ending", aws, to)]
+
+
+def optional(module: str, aws: Aws, to: str) -> list[Resource]:
+    """`everything(aws, door)` of a module of this folder that a build may lack."""
+    if not find_spec(f"dogbreed.cloud.serving.{module}"):
+        return []
+    found: list[Resource] = import_module(f"dogbreed.cloud.serving.{module}").everything(aws, to)
+    return found
+
+
+def data_capture(wanted: Deployment) -> Mapping[str, Any]:
+    """DataCaptureConfig for the share of requests that is kept in the bucket."""
+    aws, share = wanted.aws, wanted.settings.data_capture_percent
+    key = {"KmsKeyId": aws.kms_key} if aws.kms_key else {}
+    return {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": share,
+        "DestinationS3Uri": f"s3://{aws.bucket}/captured/{wanted.name}",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        **key,
+    }
+
+
+def calls(aws: Aws, name: str) -> Mapping[str, str]:
+    """How to call an endpoint, by way, to be pasted."""
+    host = f"https://runtime.sagemaker.{aws.region}.amazonaws.com"
+    body = aws.rehearsal or host
+    return {
+        "dogbreed": f"dogbreed predict photo.jpg --endpoint {name}",
+        "boto3": (
+            "import boto3\n"
+            f'runtime = boto3.client("sagemaker-runtime", region_name="{aws.region}")\n'
+            'with open("photo.jpg", "rb") as photo:\n'
+            f'    answer = runtime.invoke_endpoint(EndpointName="{name}", ContentType="{_OCTETS}", Body=photo)\n'
+            'print(answer["Body"].read().decode())'
+        ),
+        # curl signs by itself; a session's token goes along as a header.
+        "curl": (
+            f'curl --aws-sigv4 "aws:amz:{aws.region}:sagemaker" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
+            '${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"} '
+            f'-H "Content-Type: {_OCTETS}" --data-binary @photo.jpg {body}/endpoints/{name}/invocations'
+        ),
+    }

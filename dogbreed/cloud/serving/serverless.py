@@ -1,0 +1,109 @@
+"""The door `serverless`: a SageMaker endpoint without instances, which costs by use and sleeps when nobody asks.
+
+No VPC, no data capture, one variant, and an update moves all traffic at once: that is what AWS offers there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from dogbreed.cloud.serving import hosting
+from dogbreed.cloud.serving.client import OfEndpoint
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.hosted import VARIANT, Configuration
+from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings, DeploySettings
+from dogbreed.errors import UsageError
+from dogbreed.infer.answering import Answering
+from dogbreed.plan import Resource
+from dogbreed.pricing import Prices
+
+_TO = "serverless"
+_STEP_MB, _LEAST_MB, _MOST_MB, _CHOSEN_MB = 1024, 1024, 6144, 3072
+_MOST_AT_ONCE = 200
+# What one photo takes with 3 GB, which are about two cores; rounded up, billed by the millisecond.
+_SECONDS = 0.06
+_LONGEST_S = 3600.0
+
+
+def check(own: DeploySettings, aws: AwsSettings) -> None:
+    """UsageError for what a serverless endpoint cannot have."""
+    hosting.check_image(own.image)
+    if own.memory_mb and (own.memory_mb % _STEP_MB or not _LEAST_MB <= own.memory_mb <= _MOST_MB):
+        raise UsageError(
+            f"--memory-mb {own.memory_mb}: a serverless endpoint has 1024, 2048, 3072, 4096, 5120 or 6144 MB",
+            f"use --memory-mb {min(_MOST_MB, max(_LEAST_MB, -(-own.memory_mb // _STEP_MB) * _STEP_MB))}",
+        )
+    if own.provisioned_concurrency > own.max_concurrency:
+        raise UsageError(
+            f"--provisioned-concurrency {own.provisioned_concurrency} is more than --max-concurrency "
+            f"{own.max_concurrency}",
+            "give a larger --max-concurrency, at most 200",
+        )
+    if own.data_capture_percent:
+        raise UsageError("a serverless endpoint cannot keep requests", "set [deploy] data_capture_percent = 0")
+
+
+def resources(wanted: Deployment) -> list[Resource]:
+    """Everything up to the endpoint and what is around it."""
+    data, model = hosting.served(wanted, wanted.run, isolated=wanted.settings.network_isolation, in_network=False)
+    configuration = _configuration(wanted)
+    change = Change(lambda instances: {}, keep_counts=False, longest_s=_LONGEST_S)
+    endpoint = Endpoint(wanted.aws, _TO, configuration, change=change, tell=wanted.tell)
+    made = hosting.basis(wanted, group=None)
+    return [*made, data, model, configuration, endpoint, *hosting.around(wanted)]
+
+
+def surplus(wanted: Deployment) -> list[Resource]:
+    """What earlier deployments left, but for the one before."""
+    return hosting.surplus(wanted, _configuration(wanted))
+
+
+def everything(aws: Aws) -> list[Resource]:
+    """For status and destroy."""
+    return hosting.everything(aws, _TO)
+
+
+def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
+    """By the seconds of all answers; None where the price of this memory is not known.
+
+    Copies that are kept started have a price of their own, which the table lacks.
+    """
+    own = wanted.settings
+    memory = own.memory_mb or _CHOSEN_MB
+    figure = Prices.load().other(f"sagemaker_serverless_second_{memory}", wanted.aws.configured_region)
+    if figure is None or own.provisioned_concurrency:
+        return None
+    return figure.usd * Decimal(str(round(requests_per_month * _SECONDS, 3)))
+
+
+def waking(wanted: Deployment) -> str:
+    """Not measured: it depends on the image and the region."""
+    if wanted.settings.provisioned_concurrency:
+        return "always awake"
+    return "seconds after a quiet time"
+
+
+def client(aws: Aws) -> Answering:
+    """Asks by InvokeEndpoint."""
+    return OfEndpoint(aws, aws.name(_TO))
+
+
+def calls(aws: Aws) -> Mapping[str, str]:
+    """How to call it."""
+    return hosting.calls(aws, aws.name(_TO))
+
+
+def _configuration(wanted: Deployment) -> Configuration:
+    own = wanted.settings
+    _, model = hosting.served(wanted, wanted.run, isolated=own.network_isolation, in_network=False)
+    size: dict[str, Any] = {
+        "MemorySizeInMB": own.memory_mb or _CHOSEN_MB,
+        "MaxConcurrency": own.max_concurrency,
+        **({"ProvisionedConcurrency": own.provisioned_concurrency} if own.provisioned_concurrency else {}),
+    }
+    variant = {"VariantName": VARIANT, "ModelName": model.name, "ServerlessConfig": size}
+    return Configuration(wanted.aws, _TO, {"ProductionVariants": [variant]})
