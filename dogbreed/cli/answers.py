@@ -6,7 +6,7 @@ Apart from `cli.predict`, which needs Typer, so that the plain `dogbreed predict
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from dogbreed.run import STARTER, Run, find
 from dogbreed.ui import printable, ui
 
 if TYPE_CHECKING:
+    from dogbreed.config import AwsSettings
     from dogbreed.infer.answering import Answer, Answering
 
     Show = Callable[[Answer], None]
@@ -30,20 +31,28 @@ def predict(
     allow_private: bool = False,
     json: bool = False,
     csv: bool = False,
-    url: str | None = None,
+    elsewhere: Mapping[str, str | None] | None = None,
+    region: str | None = None,
     config: str | None = None,
     use_file: bool = True,
 ) -> int:
-    """Answer every photo that `paths` mean, in their order, here or by the service at `url`; the exit code."""
+    """Answer every photo that `paths` mean, in their order; the exit code.
+
+    `elsewhere`: who is asked in place of a model here, at most one of url, endpoint and function.
+    """
     if json and csv:
         raise UsageError("--json and --csv exclude each other", "give one of them")
     if paths.count("-") > 1:
         raise UsageError("- stands for standard input and can be given once only", "give - once")
     flags = {"predict.run": run, "predict.top_k": top_k, "predict.allow_private": allow_private or None}
-    if url and run:
-        raise UsageError("the service at --url has a run of its own", "leave out --run or --url")
-    given = settings.load(flags, config=config, use_file=use_file).predict
-    answering = _door(url) if url else _here(given.run)
+    asked = {way: name for way, name in (elsewhere or {}).items() if name is not None}
+    if len(asked) > 1:
+        raise UsageError(f"--{' and --'.join(asked)} exclude each other", "give one of them")
+    if asked and run:
+        raise UsageError(f"what --{next(iter(asked))} names has a run of its own", "leave out one of them")
+    loaded = settings.load({**flags, "aws.region": region}, config=config, use_file=use_file)
+    given = loaded.predict
+    answering = _elsewhere(*next(iter(asked.items())), loaded.aws) if asked else _here(given.run)
 
     from dogbreed.infer.sources import expand
 
@@ -67,12 +76,24 @@ def predict(
     return EXIT_FAILED if failed else 0
 
 
-def _door(url: str) -> Answering:
-    from dogbreed.infer.door import Door
+def _elsewhere(way: str, name: str, account: AwsSettings) -> Answering:
+    """Who is asked: `way` is url, endpoint or function."""
+    from dogbreed.infer.door import Asking, Door, is_signed
 
-    door = Door(url)
-    ui.note(f"asking {door.url}")
-    return door
+    asking: Asking
+    if way == "url" and not is_signed(name):
+        asking = Door(name)
+    else:
+        from dogbreed.cloud.serving import client
+        from dogbreed.cloud.session import Aws
+
+        aws = Aws(account)
+        if way == "url":
+            asking = client.OfUrl(aws, name)
+        else:
+            asking = client.OfEndpoint(aws, name) if way == "endpoint" else client.OfFunction(aws, name)
+    ui.note(f"asking {asking.where}")
+    return asking
 
 
 def _here(run: str) -> Answering:

@@ -27,7 +27,18 @@ def predict(
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Let addresses lead into private networks.")
     ] = False,
-    url: Annotated[str | None, typer.Option(help="Ask a service, such as that of dogbreed serve.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask a service at an address.", metavar="ADDRESS", rich_help_panel="Elsewhere")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Ask a SageMaker endpoint.", metavar="NAME", rich_help_panel="Elsewhere")
+    ] = None,
+    function: Annotated[
+        str | None, typer.Option(help="Ask a Lambda function.", metavar="NAME", rich_help_panel="Elsewhere")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="AWS region; default: that of the profile.", rich_help_panel="Elsewhere")
+    ] = None,
     json: options.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.", rich_help_panel="Output")] = False,
     quiet: options.Quiet = False,
@@ -41,6 +52,8 @@ def predict(
     dogbreed predict photo.jpg
 
     dogbreed predict holiday/ https://example.org/dog.jpg --json
+
+    dogbreed predict photo.jpg --endpoint dogbreed-endpoint
     """
     return answers.predict(
         paths,
@@ -49,7 +62,8 @@ def predict(
         allow_private=allow_private,
         json=json,
         csv=csv,
-        url=url,
+        elsewhere={"url": url, "endpoint": endpoint, "function": function},
+        region=region,
         config=config,
         use_file=not no_config,
     )

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
 import threading
 import time
+from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,66 +24,135 @@ _TIMEOUT_S = 60
 _TRIES = 6  # when it is busy; the waits between them come to half a minute at most
 _LONGEST_WAIT_S = 10.0
 _BUSY = (429, 503)
+_LAST_OF_4XX = 499
+# Without http:// a word is an address only where it looks like one: a name with a dot, localhost, or a port.
+_BARE = re.compile(
+    r"(?:[\w-]+\.)+[\w-]+(?::\d+)?(?:[/?].*)?|[\w-]+:\d+(?:[/?].*)?|localhost(?:/.*)?|\[[\da-f:]+\].*", re.I
+)
+
+# Of AWS's own: <id>.lambda-url.<region>.on.aws, and in China .on.amazonwebservices.com.cn.
+_SIGNED = re.compile(r"[a-z0-9]+\.lambda-url\.([a-z0-9-]+)\.(on\.aws|on\.amazonwebservices\.com\.cn|localhost)")
 
 
-class Door(Answering):
-    """A service of `dogbreed serve` at `url`: its address, or that of its /predict."""
+@dataclass(frozen=True)
+class Reply:
+    """What a service said: an HTTP status, the text with it, and after how long it wants to be asked again."""
 
-    def __init__(self, url: str) -> None:
-        """UsageError where `url` is no http or https address."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{url} is no address of a service", "give one such as http://127.0.0.1:8080")
-        self.url = f"{parts.scheme}://{parts.netloc}"
-        self._path = parts.path if parts.path.strip("/") else "/predict"
-        self._secure, self._host = parts.scheme == "https", parts.netloc.rpartition("@")[2]
-        self._own = threading.local()
+    status: int
+    body: bytes
+    retry_after: str = ""
+
+
+class Asking(Answering):
+    """Asks a service of `dogbreed serve`, however it is reached; `where` is how people call it."""
+
+    where: str
+
+    @abstractmethod
+    def ask(self, data: bytes, top_k: int) -> Reply:
+        """Send one photo. DogbreedError when there is no answer at all."""
 
     def predict(self, data: bytes, *, name: str = "", top_k: int = 5) -> Answer:
         """The service's answer. PhotoError for a photo that it cannot use, DogbreedError when it does not answer."""
         for attempt in range(_TRIES):
-            status, headers, body = self._ask(data, f"{self._path}?top_k={top_k}")
-            if status not in _BUSY or attempt == _TRIES - 1:
+            reply = self.ask(data, top_k)
+            if reply.status not in _BUSY or attempt == _TRIES - 1:
                 break
-            time.sleep(_wait(headers.get("retry-after", ""), attempt))
-        said = _read(body)
-        if status == 200 and isinstance(said, list) and said:
+            time.sleep(_wait(reply.retry_after, attempt))
+        said = _read(reply.body)
+        if reply.status == 200 and isinstance(said, list) and said:
             return _answer(said[0], name)
         error = said.get("error") if isinstance(said, dict) else None
-        if isinstance(error, dict) and 400 <= status < 500 and status not in _BUSY:
+        if isinstance(error, dict) and 400 <= reply.status <= _LAST_OF_4XX and reply.status not in _BUSY:
             raise PhotoError(str(error.get("code")), str(error.get("message")), str(error.get("hint") or ""))
         words = str(error.get("message")) if isinstance(error, dict) else "this is no answer of dogbreed serve"
-        raise DogbreedError(f"{self.url}: {words} (status {status})", "try again later, or see the log of the service")
+        hint = "try again later, or see the log of the service"
+        raise DogbreedError(f"{self.where}: {words} (status {reply.status})", hint)
 
-    def _ask(self, data: bytes, path: str) -> tuple[int, dict[str, str], bytes]:
+
+class Door(Asking):
+    """A service at `url`: its address, or that of its /predict."""
+
+    def __init__(self, url: str) -> None:
+        """UsageError where `url` is no http or https address."""
+        hint = "give one such as http://127.0.0.1:8080"
+        if "://" not in url and not _BARE.fullmatch(url):
+            raise UsageError(f"{url or 'nothing'} is no address of a service", hint)
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            parts.port  # noqa: B018 - ValueError for one that cannot be
+        except ValueError as error:
+            raise UsageError(f"{url} is no address of a service: {error}", hint) from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{url} is no address of a service", hint)
+        self.where = self.url = f"{parts.scheme}://{parts.netloc}"
+        self._path = parts.path if parts.path.strip("/") else "/predict"
+        self._secure, self._host = parts.scheme == "https", parts.netloc.rpartition("@")[2]
+        self._own = threading.local()
+
+    def headers(self, path: str, data: bytes) -> Mapping[str, str]:
+        """The headers of a request."""
+        return {"Content-Type": "application/octet-stream", "User-Agent": f"dogbreed/{__version__}"}
+
+    def ask(self, data: bytes, top_k: int) -> Reply:
+        """Post one photo, over the connection of before if there is one."""
+        path = f"{self._path}?top_k={top_k}"
         kept = getattr(self._own, "connection", None)
         connection = kept or self._connect()
         try:
-            answer = self._send(connection, path, data)
+            reply = self._send(connection, path, data)
         except (OSError, http.client.HTTPException):
             connection.close()
             # A connection that was kept may have been closed meanwhile; a new one tells whether the service is there.
             connection = self._connect()
             try:
-                answer = self._send(connection, path, data)
+                reply = self._send(connection, path, data)
             except (OSError, http.client.HTTPException) as error:
                 self._own.connection = None
                 hint = "is it running? start it with: dogbreed serve"
                 raise DogbreedError(f"{self.url} does not answer: {error or type(error).__name__}", hint) from error
         self._own.connection = connection
-        return answer
+        return reply
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         return kind(self._host, timeout=_TIMEOUT_S)
 
-    def _send(
-        self, connection: http.client.HTTPConnection, path: str, data: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
-        headers = {"Content-Type": "application/octet-stream", "User-Agent": f"dogbreed/{__version__}"}
-        connection.request("POST", path, data, headers)
+    def _send(self, connection: http.client.HTTPConnection, path: str, data: bytes) -> Reply:
+        connection.request("POST", path, data, dict(self.headers(path, data)))
         answer = connection.getresponse()
-        return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        return Reply(answer.status, answer.read(), answer.getheader("Retry-After") or "")
+
+
+def is_signed(url: str) -> bool:
+    """Whether requests to this address are signed: a function's address at AWS, or at the stand-in on this machine.
+
+    Nowhere else, as a signature may be used again by whoever gets it.
+    """
+    match = _SIGNED.fullmatch(host_of(url))
+    if match:
+        return match[2] != "localhost" or _is_rehearsal()
+    return False
+
+
+def region_of(url: str) -> str:
+    """The region in the address of a function; "" where it is none."""
+    match = _SIGNED.fullmatch(host_of(url))
+    return match[1] if match else ""
+
+
+def host_of(url: str) -> str:
+    """The host of an address, with or without its scheme; "" where there is none."""
+    with suppress(ValueError):
+        return urlsplit(url if "://" in url else f"http://{url}").hostname or ""
+    return ""
+
+
+def _is_rehearsal() -> bool:
+    host = host_of(os.environ.get("AWS_ENDPOINT_URL", ""))
+    with suppress(ValueError):
+        return host == "localhost" or (bool(host) and ip_address(host).is_loopback)
+    return False
 
 
 def _wait(said: str, attempt: int) -> float:
