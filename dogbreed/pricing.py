@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from dogbreed.data.cache import cache_dir
+
 Use = Literal["training", "hosting", "ec2"]
 
 _FILE = Path(__file__).parent / "prices.json"
@@ -70,8 +72,12 @@ class Prices:
 
     @classmethod
     def load(cls) -> Prices:
-        """The packaged table, read once."""
-        return _packaged()
+        """The packaged table, or the one that `dogbreed cost --refresh` has read since; read once."""
+        return _newest()
+
+    def table(self) -> Mapping[str, Any]:
+        """Everything in it, as in its file."""
+        return self._table
 
     def warning(self, today: date | None = None) -> str:
         """What to say when the table is older than 90 days, else ""."""
@@ -150,9 +156,20 @@ class Prices:
         )
 
 
+def refreshed_file() -> Path:
+    """Where the table lies that was read from AWS's Price List."""
+    return cache_dir() / "prices.json"
+
+
 @cache
-def _packaged() -> Prices:
-    return Prices(json.loads(_FILE.read_text(encoding="utf-8")))
+def _newest() -> Prices:
+    packaged = Prices(json.loads(_FILE.read_text(encoding="utf-8")))
+    try:
+        refreshed = Prices(json.loads(refreshed_file().read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return packaged
+    # A newer release of dogbreed may know more.
+    return refreshed if refreshed.date >= packaged.date else packaged
 
 
 def _instance(name: str, facts: Mapping[str, Any]) -> Instance:

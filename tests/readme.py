@@ -19,7 +19,22 @@ COMMANDS_PAGE = ROOT / "docs" / "commands.md"
 FILES_PAGE = ROOT / "docs" / "files.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 HELP = ("", "data", "data check", "data split", "data sample", "data download", "train", "train-sagemaker", "train-ec2")
-HELP += ("runs", "logs", "stop", "pull", "predict", "serve", "deploy", "rollback", "loadtest", "scale", "status", "destroy", "rehearse")
+HELP += (
+    "runs",
+    "logs",
+    "stop",
+    "pull",
+    "predict",
+    "serve",
+    "deploy",
+    "rollback",
+    "loadtest",
+    "scale",
+    "status",
+    "cost",
+    "destroy",
+    "rehearse",
+)
 HELP += ("rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault", "rehearse calls")
 HELP += ("audit-iam", "iam", "iam policy", "iam setup", "config", "doctor")
 _SEPARATOR = "=== next ==="

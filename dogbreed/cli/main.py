@@ -32,6 +32,7 @@ COMMANDS = {
     "scale": "scale",
     "rehearse": "rehearse",
     "status": "account",
+    "cost": "cost",
     "destroy": "account",
     "audit-iam": "audit",
     "iam": "iam",

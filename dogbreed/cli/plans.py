@@ -29,9 +29,25 @@ def show(plan: Plan, aws: Aws) -> None:
         ui.note(f"  at most {dollars(plan.ceiling)} in all")
 
 
-def carry_out(plan: Plan, aws: Aws, *, yes: bool, dry_run: bool, question: str = "apply this plan?") -> bool:
-    """Show, ask and apply; False when nothing was done: nothing to do, a dry run, or a no."""
+def carry_out(
+    plan: Plan,
+    aws: Aws,
+    *,
+    yes: bool,
+    dry_run: bool,
+    question: str = "apply this plan?",
+    adds: Decimal | None = None,
+) -> bool:
+    """Show, ask and apply; False when nothing was done: nothing to do, a dry run, or a no.
+
+    DogbreedError for a plan that the project's budget does not allow. `adds`: the most that it may add to the dollars
+    of an hour, where that is not what its new steps cost.
+    """
+    from dogbreed.cloud import budget
+
     show(plan, aws)
+    if plan.changes:
+        budget.check(aws, plan, adds)
     if dry_run:
         ui.note("dry run: nothing was changed")
         return False
