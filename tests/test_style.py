@@ -61,6 +61,7 @@ CHANGES = {
     "deploy",
     "rollback",
 }
+CHANGES |= {"image build", "image push"}
 CHANGES |= {"loadtest", "scale", "cost", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}

@@ -26,6 +26,7 @@ COMMANDS = {
     "pull": "remote",
     "predict": "predict",
     "serve": "serve",
+    "image": "image",
     "deploy": "deploy",
     "rollback": "deploy",
     "loadtest": "loadtest",
