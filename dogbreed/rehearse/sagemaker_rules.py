@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.sagemaker_job import Job
 
 
-_IMAGE = re.compile(
+IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)([:@].+)?"
 )
 
@@ -30,10 +30,10 @@ def check(cloud: Cloud, job: Job, others: Iterable[Job]) -> None:
         raise name_is_taken(job)
     _check_shape(job)
     _check_spot(job)
-    _check_role(cloud, job.request["RoleArn"])
+    check_role(cloud, job.request["RoleArn"])
     _check_quota(cloud, job, others)
     _check_image(cloud, job)
-    _check_network(cloud, job)
+    check_network(cloud, job.region, job.request.get("VpcConfig", {}))
     for channel in job.request.get("InputDataConfig", []):
         _check_channel(cloud, job, channel)
 
@@ -81,7 +81,8 @@ def _check_spot(job: Job) -> None:
         raise invalid("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true.")
 
 
-def _check_role(cloud: Cloud, arn: str) -> None:
+def check_role(cloud: Cloud, arn: str) -> None:
+    """Raise AwsError for a role that is not there or does not trust SageMaker."""
     try:
         role = cloud.moto("iam").get_role(arn.rsplit("/", maxsplit=1)[-1])
         document = role.assume_role_policy_document
@@ -110,7 +111,7 @@ def _lets_in(document: dict[str, Any]) -> bool:
 def _check_image(cloud: Cloud, job: Job) -> None:
     algorithm = job.request["AlgorithmSpecification"]
     image = algorithm.get("TrainingImage", "")
-    found = _IMAGE.fullmatch(image)
+    found = IMAGE.fullmatch(image)
     mode = algorithm.get("TrainingImageConfig", {}).get("TrainingRepositoryAccessMode", "Platform")
     if image and not found and mode == "Platform":
         raise invalid(f'Using non-ECR image "{image}" without Vpc repository access mode is not supported.')
@@ -120,9 +121,9 @@ def _check_image(cloud: Cloud, job: Job) -> None:
             raise invalid(f"Cannot find repository: {found['name']} in registry ID: {job.account}")
 
 
-def _check_network(cloud: Cloud, job: Job) -> None:
-    place = job.request.get("VpcConfig", {})
-    client = cloud.client("ec2", job.region)
+def check_network(cloud: Cloud, region: str, place: dict[str, Any]) -> None:
+    """Raise AwsError for subnets or security groups of a VpcConfig that are not there."""
+    client = cloud.client("ec2", region)
     try:
         if subnets := place.get("Subnets"):
             client.describe_subnets(SubnetIds=subnets)

@@ -111,6 +111,8 @@ def _members(shape: Any, value: dict[str, Any], path: str) -> Iterator[_Fault]:
         member = shape.members[name]
         # What stands in the address or a header was needed to find the operation; a token the client may leave out.
         bound = "location" in member.serialization or member.metadata.get("idempotencyToken")
+        # A body that is content is never among the parameters.
+        bound = bound or (shape.serialization.get("payload") == name and member.type_name == "blob")
         if value.get(name) is None and not bound:
             yield _below(path, name), None, "Member must not be null"
     for name, inner in value.items():

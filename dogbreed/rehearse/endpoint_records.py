@@ -1,0 +1,109 @@
+"""What the account has of one kind of SageMaker's things: by region and name, with tags, in lists and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from dogbreed.rehearse.sagemaker_rules import invalid
+
+_PAGE = 10
+
+
+@dataclass
+class Record:
+    """One thing: the request that made it, and its tags."""
+
+    name: str
+    arn: str
+    request: dict[str, Any]
+    created: datetime
+    changed: datetime
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """Its state; empty where its kind has none."""
+        return ""
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+class Shelf(Generic[Kind]):
+    """The things of a kind; `kind` stands in their ARNs, `noun` in what AWS says of them."""
+
+    def __init__(self, kind: str, noun: str) -> None:
+        self.kind, self.noun = kind, noun
+        self.records: dict[tuple[str, str], Kind] = {}
+
+    def get(self, region: str, name: str, account: str) -> Kind:
+        """One of them; AwsError where there is none."""
+        if (record := self.records.get((region, name))) is None:
+            arn = f"arn:aws:sagemaker:{region}:{account}:{self.kind}/{name}"
+            raise invalid(f'Could not find {self.noun} "{arn}".')
+        return record
+
+    def add(self, region: str, record: Kind) -> None:
+        """Put one on the shelf; AwsError where its name is taken."""
+        if self.records.setdefault((region, record.name), record) is not record:
+            raise invalid(f'Cannot create already existing {self.noun} "{record.arn}".')
+
+    def of(self, region: str) -> list[Kind]:
+        """All of a region."""
+        return [record for (place, _), record in list(self.records.items()) if place == region]
+
+    def by_arn(self, arn: str) -> Kind | None:
+        """The one with this ARN."""
+        return next((one for one in list(self.records.values()) if one.arn == arn), None)
+
+    def page(
+        self, region: str, told: dict[str, Any], name: str, show: Callable[[Kind], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The answer of a List operation, with its filters, order and pages; `name` is the list's."""
+        found = [one for one in self.of(region) if _listed(one, told)]
+        by: dict[str, Callable[[Kind], Any]] = {
+            "Name": lambda one: one.name,
+            "Status": lambda one: one.status,
+        }
+        key = by.get(told.get("SortBy", ""), lambda one: one.created)
+        found.sort(key=key, reverse=told.get("SortOrder", "Descending") == "Descending")
+        start, size = int(told.get("NextToken", 0)), int(told.get("MaxResults", _PAGE))
+        answer: dict[str, Any] = {name: [show(one) for one in found[start : start + size]]}
+        if start + size < len(found):
+            answer["NextToken"] = str(start + size)
+        return answer
+
+
+def tags_of(told: dict[str, Any]) -> dict[str, str]:
+    """The tags of a request."""
+    return {tag["Key"]: tag["Value"] for tag in told.get("Tags", [])}
+
+
+def shown_tags(record: Record) -> list[dict[str, str]]:
+    """Tags as AWS shows them."""
+    return [{"Key": key, "Value": value} for key, value in record.tags.items()]
+
+
+def has_tags(record: Record, filters: list[dict[str, Any]]) -> bool:
+    """Whether a thing has all tags that the tagging service is asked for."""
+    return bool(record.tags) and all(
+        one.get("Key") in record.tags and (not one.get("Values") or record.tags[one["Key"]] in one["Values"])
+        for one in filters
+    )
+
+
+def _listed(record: Record, told: dict[str, Any]) -> bool:
+    def between(moment: datetime, name: str) -> bool:
+        after, before = told.get(f"{name}After"), told.get(f"{name}Before")
+        plain = moment.replace(tzinfo=None)
+        return (after is None or plain > after) and (before is None or plain < before)
+
+    return (
+        told.get("NameContains", "").lower() in record.name.lower()
+        and told.get("StatusEquals", record.status) == record.status
+        and between(record.created, "CreationTime")
+        and between(record.changed, "LastModifiedTime")
+    )

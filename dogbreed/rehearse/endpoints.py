@@ -1,0 +1,387 @@
+"""SageMaker's models, endpoint configurations and endpoints; behind an endpoint the service really runs.
+
+The parts: endpoint_rules (what is refused), endpoint_state, endpoint_fleet, endpoint_variant and endpoint_replica (what
+runs), endpoint_update (how it changes), endpoint_invoke (who is asked), endpoint_meters, endpoint_capture and
+endpoint_logs (what is told), endpoint_components (inference components).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dogbreed.rehearse.calls import PASS, Passed
+from dogbreed.rehearse.endpoint_capture import Capture
+from dogbreed.rehearse.endpoint_fleet import Fleet
+from dogbreed.rehearse.endpoint_invoke import Invoke
+from dogbreed.rehearse.endpoint_logs import Embedded
+from dogbreed.rehearse.endpoint_meters import NAMESPACE, Publisher
+from dogbreed.rehearse.endpoint_records import Record, Shelf, has_tags, shown_tags, tags_of
+from dogbreed.rehearse.endpoint_rules import check_config, check_deployment, check_model, in_progress
+from dogbreed.rehearse.endpoint_state import BUSY, Endpoint
+from dogbreed.rehearse.endpoint_update import Changes, Update, delete
+from dogbreed.rehearse.sagemaker_rules import invalid
+
+if TYPE_CHECKING:
+    from dogbreed.rehearse.calls import Call
+    from dogbreed.rehearse.cloud import Cloud
+
+_RETAINED = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
+
+
+class Hosting:
+    """All of it, of one account."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self.models: Shelf[Record] = Shelf("model", "model")
+        self.configs: Shelf[Record] = Shelf("endpoint-config", "endpoint configuration")
+        self.endpoints: Shelf[Endpoint] = Shelf("endpoint", "endpoint")
+        self._capture = Capture(cloud)
+        self._publisher = Publisher(cloud, self._measured)
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._capture, self._publisher = Capture(self._cloud), Publisher(self._cloud, self._measured)
+        self._invoke = Invoke(self._cloud, self._asked, self._capture)
+        self._running = False
+
+    # -- models and configurations
+
+    def create_model(self, call: Call) -> dict[str, Any]:
+        """CreateModel."""
+        check_model(self._cloud, call)
+        record = self._record(self.models, call, call.params["ModelName"])
+        self.models.add(call.region, record)
+        return {"ModelArn": record.arn}
+
+    def create_config(self, call: Call) -> dict[str, Any]:
+        """CreateEndpointConfig."""
+        check_config(self._cloud, call, {one.name: one.request for one in self.models.of(call.region)})
+        record = self._record(self.configs, call, call.params["EndpointConfigName"])
+        self.configs.add(call.region, record)
+        return {"EndpointConfigArn": record.arn}
+
+    def describe_model(self, call: Call) -> dict[str, Any]:
+        """DescribeModel."""
+        record = self.models.get(call.region, call.params["ModelName"], self._cloud.account)
+        told = _shown(record) | {"ModelArn": record.arn}
+        return told | {"EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False)}
+
+    def describe_config(self, call: Call) -> dict[str, Any]:
+        """DescribeEndpointConfig."""
+        record = self.configs.get(call.region, call.params["EndpointConfigName"], self._cloud.account)
+        return _shown(record) | {"EndpointConfigArn": record.arn}
+
+    def list_models(self, call: Call) -> dict[str, Any]:
+        """ListModels."""
+        return self.models.page(call.region, call.params, "Models", lambda one: _summary(one, "Model"))
+
+    def list_configs(self, call: Call) -> dict[str, Any]:
+        """ListEndpointConfigs."""
+        return self.configs.page(
+            call.region, call.params, "EndpointConfigs", lambda one: _summary(one, "EndpointConfig")
+        )
+
+    def delete_model(self, call: Call) -> dict[str, Any]:
+        """DeleteModel; also of one that an endpoint has, which has loaded it."""
+        record = self.models.get(call.region, call.params["ModelName"], self._cloud.account)
+        self.models.records.pop((call.region, record.name), None)
+        return {}
+
+    def delete_config(self, call: Call) -> dict[str, Any]:
+        """DeleteEndpointConfig; also of one in use, which AWS allows and warns of."""
+        record = self.configs.get(call.region, call.params["EndpointConfigName"], self._cloud.account)
+        self.configs.records.pop((call.region, record.name), None)
+        return {}
+
+    # -- endpoints
+
+    def create(self, call: Call) -> dict[str, Any]:
+        """CreateEndpoint: refuse it, or start it."""
+        told = call.params
+        config = self.configs.get(call.region, told["EndpointConfigName"], self._cloud.account)
+        check_deployment(told.get("DeploymentConfig", {}), 1)
+        now, arn = self._cloud.clock.now(), self._arn(call.region, "endpoint", told["EndpointName"])
+        endpoint = Endpoint(told["EndpointName"], arn, told, now, now, tags_of(told), call.region)
+        endpoint.config = config.name
+        fleet = self._fleet(call.region, endpoint, config.request)
+        endpoint.capturing = fleet.capture
+        self.endpoints.add(call.region, endpoint)
+        self._run(endpoint, lambda update: update.create, fleet)
+        return {"EndpointArn": endpoint.arn}
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """DescribeEndpoint."""
+        return self._endpoint(call).describe()
+
+    def list_endpoints(self, call: Call) -> dict[str, Any]:
+        """ListEndpoints."""
+        return self.endpoints.page(call.region, call.params, "Endpoints", Endpoint.summary)
+
+    def update(self, call: Call) -> dict[str, Any]:
+        """UpdateEndpoint: another configuration, by the DeploymentConfig that is given or was the last."""
+        told, endpoint = call.params, self._endpoint(call)
+        config = self.configs.get(call.region, told["EndpointConfigName"], self._cloud.account)
+        # What is compared with must still be there.
+        self.configs.get(call.region, endpoint.config, self._cloud.account)
+        deployment = told.get("DeploymentConfig", {})
+        if told.get("RetainDeploymentConfig"):
+            if deployment:
+                raise invalid("DeploymentConfig and RetainDeploymentConfig cannot be specified at the same time.")
+            deployment = endpoint.deployment
+        with endpoint.lock:
+            self._may_change(endpoint)
+            green = self._fleet(call.region, endpoint, config.request)
+            self._retain(endpoint, green, told)
+            check_deployment(deployment, sum(one.desired for one in green.variants))
+            if green.variants[0].serverless and deployment:
+                raise invalid("DeploymentConfig is not supported for serverless endpoint")
+            endpoint.deployment = deployment
+            endpoint.enter(self._cloud, "Updating")
+        self._run(endpoint, lambda update: update.replace, green, deployment)
+        return {"EndpointArn": endpoint.arn}
+
+    def scale(self, call: Call) -> dict[str, Any]:
+        """UpdateEndpointWeightsAndCapacities."""
+        endpoint = self._endpoint(call)
+        wanted: Changes = {one["VariantName"]: one for one in call.params["DesiredWeightsAndCapacities"]}
+        with endpoint.lock:
+            self._may_change(endpoint)
+            variants = {one.name: one for one in endpoint.fleets[0].variants}
+            if unknown := [name for name in wanted if name not in variants]:
+                raise invalid(
+                    f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
+                    f'"{endpoint.config}".'
+                )
+            for name, change in wanted.items():
+                _check_change(variants[name], change)
+            for name, change in wanted.items():
+                one = variants[name]
+                one.desired = change.get("DesiredInstanceCount", one.desired)
+                one.desired_weight = change.get("DesiredWeight", one.desired_weight)
+                if config := change.get("ServerlessUpdateConfig"):
+                    one.wanted = one.wanted | config
+                if one.desired != one.count:
+                    one.enter("Updating", f"Scaling desired instance count to {one.desired}.")
+            endpoint.enter(self._cloud, "Updating")
+        self._run(endpoint, lambda update: update.scale, wanted)
+        return {"EndpointArn": endpoint.arn}
+
+    def delete(self, call: Call) -> dict[str, Any]:
+        """DeleteEndpoint; not of one that is changing."""
+        endpoint = self._endpoint(call)
+        with endpoint.lock:
+            if endpoint.state in BUSY:
+                raise in_progress(endpoint.arn)
+            endpoint.enter(self._cloud, "Deleting")
+
+        def end() -> None:
+            delete(self._cloud, endpoint)
+            self._capture.send()
+            self.endpoints.records.pop((call.region, endpoint.name), None)
+
+        endpoint.thread = threading.Thread(target=end, daemon=True, name=endpoint.name)
+        endpoint.thread.start()
+        return {}
+
+    def ask(self, call: Call) -> dict[str, Any]:
+        """InvokeEndpoint."""
+        return self._invoke(call)
+
+    # -- tags
+
+    def tags(self, call: Call) -> dict[str, Any] | Passed:
+        """AddTags, DeleteTags and ListTags of what is kept here."""
+        arn = call.params["ResourceArn"]
+        shelf = next((one for one in self.shelves if f":{one.kind}/" in arn), None)
+        if shelf is None:
+            return PASS
+        if (record := shelf.by_arn(arn)) is None:
+            raise invalid(f'Could not find {shelf.noun} "{arn}".')
+        record.tags |= tags_of(call.params)
+        for key in call.params.get("TagKeys", []):
+            record.tags.pop(key, None)
+        return {} if call.operation == "DeleteTags" else {"Tags": shown_tags(record)}
+
+    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any] | None:
+        """Add them to what the tagging service finds."""
+        kinds = call.params.get("ResourceTypeFilters") or ["sagemaker"]
+        found = [
+            {"ResourceARN": record.arn, "Tags": shown_tags(record)}
+            for shelf in self.shelves
+            if {"sagemaker", f"sagemaker:{shelf.kind}"} & set(kinds)
+            for record in shelf.of(call.region)
+            if has_tags(record, call.params.get("TagFilters", []))
+        ]
+        return answer | {"ResourceTagMappingList": answer.get("ResourceTagMappingList", []) + found}
+
+    @property
+    def shelves(self) -> list[Shelf[Any]]:
+        """Everything that has tags."""
+        return [self.models, self.configs, self.endpoints]
+
+    # -- what people and tests ask of the stand-in
+
+    def status(self) -> dict[str, Any]:
+        """The endpoints, their states and how many processes answer."""
+        return {
+            "endpoints": [
+                f"{one.name} {one.state} {len(self._pids(one))} processes" for one in self.endpoints.records.values()
+            ]
+        }
+
+    def crash(self, told: dict[str, Any]) -> int:
+        """Kill one container of an endpoint; its process."""
+        endpoint = next((one for one in self.endpoints.records.values() if one.name == told["endpoint"]), None)
+        if endpoint is None or not (pids := self._pids(endpoint)):
+            raise LookupError(f"no process of an endpoint {told['endpoint']}")
+        os.kill(pids[0], signal.SIGKILL)
+        return pids[0]
+
+    def end(self) -> None:
+        """End everything at once."""
+        endpoints = list(self.endpoints.records.values())
+        for one in endpoints:
+            one.stop.set()
+        for one in endpoints:
+            for fleet in one.everything():
+                fleet.abandon()
+        for one in endpoints:
+            if one.thread:
+                one.thread.join()
+            # What it has started while it was told to stop.
+            for fleet in one.everything():
+                fleet.abandon()
+        self._invoke.end()
+        if self._running:
+            self._publisher.end()
+            self._capture.end()
+        for shelf in self.shelves:
+            shelf.records.clear()
+        self._begin()
+
+    # -- helpers
+
+    def _asked(self, call: Call) -> Endpoint | None:
+        return self.endpoints.records.get((call.region, call.params["EndpointName"]))
+
+    def _endpoint(self, call: Call) -> Endpoint:
+        return self.endpoints.get(call.region, call.params["EndpointName"], self._cloud.account)
+
+    def _arn(self, region: str, kind: str, name: str) -> str:
+        return f"arn:aws:sagemaker:{region}:{self._cloud.account}:{kind}/{name}"
+
+    def _record(self, shelf: Shelf[Record], call: Call, name: str) -> Record:
+        now = self._cloud.clock.now()
+        return Record(name, self._arn(call.region, shelf.kind, name), dict(call.params), now, now, tags_of(call.params))
+
+    def _fleet(self, region: str, endpoint: Endpoint, config: dict[str, Any]) -> Fleet:
+        def model(name: str) -> dict[str, Any]:
+            return self.models.get(region, name, self._cloud.account).request
+
+        return Fleet(self._cloud, region, endpoint.name, config, model)
+
+    def _may_change(self, endpoint: Endpoint) -> None:
+        if endpoint.state in BUSY:
+            raise in_progress(endpoint.arn)
+        if endpoint.state != "InService":
+            raise invalid(f'Cannot update endpoint "{endpoint.arn}" in status {endpoint.state}.')
+
+    def _retain(self, endpoint: Endpoint, green: Fleet, told: dict[str, Any]) -> None:
+        """Let the new fleet keep what the old one was changed to, where that is asked for."""
+        if not told.get("RetainAllVariantProperties"):
+            return
+        excluded = {one["VariantPropertyType"] for one in told.get("ExcludeRetainedVariantProperties", [])}
+        kept = set(_RETAINED) - excluded
+        for one in green.variants:
+            if (before := endpoint.fleets[0].variant(one.name)) is None:
+                continue
+            if "DesiredInstanceCount" in kept and not one.serverless:
+                one.desired = before.desired
+            if "DesiredWeight" in kept:
+                one.weight = one.desired_weight = before.desired_weight
+        if "DataCaptureConfig" in kept and endpoint.capturing:
+            green.capture = endpoint.capturing
+
+    def _run(self, endpoint: Endpoint, method: Callable[[Update], Callable[..., None]], *arguments: Any) -> None:
+        with self._lock:
+            if not self._running:
+                self._running = True
+                self._publisher.start()
+                self._capture.start()
+        update = Update(self._cloud, endpoint)
+        endpoint.thread = threading.Thread(
+            target=update.guarded, args=[method(update), *arguments], daemon=True, name=endpoint.name
+        )
+        endpoint.thread.start()
+
+    def _measured(self) -> list[tuple[str, str, dict[str, Any]]]:
+        found = []
+        for one in list(self.endpoints.records.values()):
+            running = [variant for fleet in one.fleets for variant in fleet.everything if variant.source]
+            for variant in {variant.name: variant for variant in running}.values():
+                data = one.meter(self._cloud, variant).passed(variant.limit)
+                found += [(one.region, NAMESPACE, datum) for datum in data]
+        return found
+
+    def _pids(self, endpoint: Endpoint) -> list[int]:
+        return [pid for fleet in endpoint.everything() for one in fleet.everything for pid in one.pids()]
+
+
+def add(cloud: Cloud) -> None:
+    """Register with the cloud."""
+    hosting = Hosting(cloud)
+    operations = {
+        "CreateModel": hosting.create_model,
+        "DescribeModel": hosting.describe_model,
+        "ListModels": hosting.list_models,
+        "DeleteModel": hosting.delete_model,
+        "CreateEndpointConfig": hosting.create_config,
+        "DescribeEndpointConfig": hosting.describe_config,
+        "ListEndpointConfigs": hosting.list_configs,
+        "DeleteEndpointConfig": hosting.delete_config,
+        "CreateEndpoint": hosting.create,
+        "DescribeEndpoint": hosting.describe,
+        "ListEndpoints": hosting.list_endpoints,
+        "UpdateEndpoint": hosting.update,
+        "UpdateEndpointWeightsAndCapacities": hosting.scale,
+        "DeleteEndpoint": hosting.delete,
+        "AddTags": hosting.tags,
+        "DeleteTags": hosting.tags,
+        "ListTags": hosting.tags,
+    }
+    for operation, function in operations.items():
+        cloud.handle("sagemaker", operation, function)
+    cloud.handle("sagemaker-runtime", "InvokeEndpoint", hosting.ask)
+    cloud.after("resourcegroupstaggingapi", "GetResources", hosting.tagged)
+    cloud.after("logs", "PutLogEvents", Embedded(cloud).logged)
+    cloud.control("crash", hosting.crash)
+    cloud.on_reset(hosting.end)
+    cloud.on_status(hosting.status)
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    told = {name: value for name, value in record.request.items() if name != "Tags"}
+    return told | {"CreationTime": record.created}
+
+
+def _summary(record: Record, kind: str) -> dict[str, Any]:
+    return {f"{kind}Name": record.name, f"{kind}Arn": record.arn, "CreationTime": record.created}
+
+
+def _check_change(variant: Any, change: dict[str, Any]) -> None:
+    if variant.serverless:
+        if "DesiredInstanceCount" in change:
+            raise invalid("DesiredInstanceCount is not supported for serverless endpoint")
+        config = variant.wanted | change.get("ServerlessUpdateConfig", {})
+        if config.get("ProvisionedConcurrency", 0) > config["MaxConcurrency"]:
+            raise invalid("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
+    elif "ServerlessUpdateConfig" in change:
+        raise invalid("ServerlessUpdateConfig is supported for serverless endpoint only")
+    elif change.get("DesiredInstanceCount", 1) < 1:
+        raise invalid("DesiredInstanceCount must be at least 1 for a variant that answers in real time.")
