@@ -89,7 +89,7 @@ class Codes:
         if folder is None:
             raise invalid(f"Source image {uri} does not exist. Provide a valid source image.")
         digest = uri.rsplit("@sha256:", 1)[1] if "@sha256:" in uri else hashlib.sha256(uri.encode()).hexdigest()
-        resolved = f"{uri.split('@')[0].rsplit(':', 1)[0]}@sha256:{digest}"
+        resolved = f"{uri.split('@', 1)[0].rsplit(':', 1)[0]}@sha256:{digest}"
         location = {"RepositoryType": "ECR", "ImageUri": uri, "ResolvedImageUri": resolved}
         return Code(folder, digest, 0, location)
 

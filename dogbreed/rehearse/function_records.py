@@ -123,7 +123,7 @@ class Function:
         return self.versions[number]
 
     def chosen(self, qualifier: str, clock: Clock) -> Version:
-        """The version that one call goes to: by an alias's weights, and as long as an update is made, the one before."""
+        """The version that one call goes to: by an alias's weights, and the one before while an update is made."""
         alias = self.aliases.get(qualifier)
         if alias and alias.weights:
             lot = random.random()

@@ -31,8 +31,25 @@ _CHANGED_S = 1.0
 _LOOK_S = 0.2
 _PAGE = 50
 # What CreateFunction and UpdateFunctionConfiguration may say of a configuration.
-_SET = ("Runtime", "Role", "Handler", "Description", "Timeout", "MemorySize", "VpcConfig", "Environment", "ImageConfig")
-_SET += ("EphemeralStorage", "TracingConfig", "LoggingConfig", "DeadLetterConfig", "KMSKeyArn", "SnapStart")
+_SET: tuple[str, ...] = (
+    "Runtime",
+    "Role",
+    "Handler",
+    "Description",
+    "Timeout",
+    "MemorySize",
+    "VpcConfig",
+    "Environment",
+)
+_SET += (
+    "ImageConfig",
+    "EphemeralStorage",
+    "TracingConfig",
+    "LoggingConfig",
+    "DeadLetterConfig",
+    "KMSKeyArn",
+    "SnapStart",
+)
 _DEFAULTS: dict[str, Any] = {
     "Description": "",
     "Timeout": 3,
