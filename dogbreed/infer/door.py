@@ -31,7 +31,7 @@ _BARE = re.compile(
 )
 
 # Of AWS's own: <id>.lambda-url.<region>.on.aws, and in China .on.amazonwebservices.com.cn.
-_SIGNED = re.compile(r"[a-z0-9]+\.lambda-url\.([a-z0-9-]+)\.(on\.aws|on\.amazonwebservices\.com\.cn|localhost)")
+_SIGNED = re.compile(r"[a-z0-9]+\.lambda-url\.([a-z0-9-]+)\.(?:on\.aws|on\.amazonwebservices\.com\.cn)")
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,14 @@ class Door(Asking):
 def is_signed(url: str) -> bool:
     """Whether requests to this address are signed: a function's address at AWS, or at the stand-in on this machine.
 
-    Nowhere else, as a signature may be used again by whoever gets it.
+    Nowhere else: whoever gets a signature may use it for some minutes.
     """
-    match = _SIGNED.fullmatch(host_of(url))
-    if match:
-        return match[2] != "localhost" or _is_rehearsal()
-    return False
+    return bool(region_of(url)) or is_rehearsed(url)
+
+
+def is_rehearsed(url: str) -> bool:
+    """Whether an address is on this machine, and so are all of AWS's, as the environment has it."""
+    return _is_loopback(host_of(url)) and _is_loopback(host_of(os.environ.get("AWS_ENDPOINT_URL", "")))
 
 
 def region_of(url: str) -> str:
@@ -148,10 +150,9 @@ def host_of(url: str) -> str:
     return ""
 
 
-def _is_rehearsal() -> bool:
-    host = host_of(os.environ.get("AWS_ENDPOINT_URL", ""))
+def _is_loopback(host: str) -> bool:
     with suppress(ValueError):
-        return host == "localhost" or (bool(host) and ip_address(host).is_loopback)
+        return host == "localhost" or ip_address(host).is_loopback
     return False
 
 

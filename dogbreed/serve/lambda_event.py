@@ -48,6 +48,13 @@ class Reply:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+class Line(dict[str, Any]):
+    """One line of the log: Lambda's JSON format takes it as an object, its text format as what it is as a text."""
+
+    def __str__(self) -> str:
+        return json.dumps(self)
+
+
 def answer(event: Any, context: Any, work: Callable[[Request], Reply]) -> dict[str, Any]:
     """What Lambda is to return for an event: what `work` says, or a problem; never an exception."""
     began = time.perf_counter()
@@ -66,7 +73,7 @@ def answer(event: Any, context: Any, work: Callable[[Request], Reply]) -> dict[s
         status, body, notes = 500, json.dumps(problems.bug().to_json(request_id)), {"bug": place(error)}
     took = round((time.perf_counter() - began) * 1000, 1)
     fields = {"request_id": request_id, "status": status, "took_ms": took, **notes}
-    log.log(logging.ERROR if status == 500 else logging.INFO, "request", extra=fields)
+    log.log(logging.ERROR if status == 500 else logging.INFO, Line(fields))
     headers |= {"Content-Type": "application/json", "X-Request-Id": request_id, "X-Content-Type-Options": "nosniff"}
     return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
 

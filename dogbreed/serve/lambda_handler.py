@@ -14,7 +14,7 @@ from dogbreed.errors import DogbreedError, PhotoError
 from dogbreed.run import Run
 from dogbreed.serve import asked, problems
 from dogbreed.serve.asked import Limits
-from dogbreed.serve.lambda_event import MARGIN_S, MAX_BYTES, Reply, Request, answer, log, place
+from dogbreed.serve.lambda_event import MARGIN_S, MAX_BYTES, Line, Reply, Request, answer, log, place
 from dogbreed.serve.problems import Problem
 
 _LIMITS = Limits(MAX_BYTES, max_photos=16, body_s=0)
@@ -41,7 +41,7 @@ def _open() -> Any:
         predictor = Predictor.open(run, session=session)
         session.wait()
     except (DogbreedError, ImportError, OSError, KeyError) as error:
-        log.error("start", extra={"bug": place(error)})
+        log.error(Line(bug=place(error)))
         return None
     return predictor
 

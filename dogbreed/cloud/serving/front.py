@@ -1,0 +1,82 @@
+"""The function in front of an endpoint: small, without a model, and allowed to ask that one endpoint."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT, FRONT_OF_SERVERLESS
+from dogbreed.cloud.roles import Role
+from dogbreed.cloud.serving import function_code
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras
+from dogbreed.cloud.serving.function_resources import Function, Spec
+from dogbreed.cloud.serving.log_group import ServiceLogs
+from dogbreed.cloud.session import Aws
+from dogbreed.plan import Resource
+from dogbreed.pricing import Prices
+
+_ROLES = {"endpoint": FRONT_OF_ENDPOINT, "serverless": FRONT_OF_SERVERLESS}
+# Importing boto3 is work for the processor, of which a function has as much as it has memory; it then waits.
+MEMORY_MB = 512
+# API Gateway waits 30 s at most.
+TIMEOUT_S = 29
+# The largest body that InvokeEndpoint takes.
+_MAX_BYTES = {"endpoint": 6 * 2**20, "serverless": 4 * 2**20}
+
+
+def name(aws: Aws, to: str) -> str:
+    """Of the function in front of the door `to`: endpoint or serverless."""
+    return aws.name(f"{to}-front")
+
+
+def resources(wanted: Deployment) -> list[Resource]:
+    """Role, log group, function, alias, and what is wanted of copies and address; after the endpoint in a plan."""
+    aws, own, to = wanted.aws, wanted.settings, wanted.settings.to
+    role = Role(aws, _ROLES[to])
+    spec = Spec(
+        function_code.front(),
+        role.arn,
+        MEMORY_MB,
+        TIMEOUT_S,
+        {"DOGBREED_ENDPOINT": wanted.name, "DOGBREED_MAX_BYTES": str(_MAX_BYTES[to])},
+        own.reserved_concurrency,
+    )
+    function = Function(aws, name(aws, to), spec)
+    # With serverless, the copies that are kept started are those of the endpoint.
+    copies = own.provisioned_concurrency if to == "endpoint" else 0
+    more = extras(function, copies, url=own.function_url == "iam")
+    return [role, _logs(aws, to), function, Alias(function), *more]
+
+
+def everything(aws: Aws, to: str) -> list[Resource]:
+    """What of it can be in the account; its role is listed with all of the project's."""
+    function = Function(aws, name(aws, to))
+    return [_logs(aws, to), function, Alias(function), Provisioned(function), Url(function)]
+
+
+def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Decimal | None:
+    """US dollars a month where the endpoint takes `seconds` for an answer; None where a price is not known."""
+    copies = wanted.settings.provisioned_concurrency if wanted.settings.to == "endpoint" else 0
+    return price(wanted.aws.configured_region, requests_per_month, seconds, MEMORY_MB, copies)
+
+
+def price(region: str, requests: float, seconds: float, memory_mb: int, copies: int = 0) -> Decimal | None:
+    """US dollars a month of a function: `requests` of `seconds` each; with `copies` kept started, all go to these.
+
+    Requests x (seconds x GB x price of a GB-second + price of a request), and for copies 730 h x GB x their price.
+    """
+    prices = Prices.load()
+    ran = "lambda_provisioned_x86_duration_gb_second" if copies else "lambda_x86_gb_second"
+    names = (ran, "lambda_request", "lambda_provisioned_x86_gb_second")
+    figures = [figure.usd for key in names if (figure := prices.other(key, region))]
+    if len(figures) < len(names):
+        return None
+    gb, asked = Decimal(memory_mb) / 1024, Decimal(str(round(requests, 3)))
+    second, million, kept = figures
+    # Billed by the millisecond.
+    took = Decimal(-(-seconds * 1000 // 1)) / 1000
+    return asked * (took * gb * second + million / 1_000_000) + copies * gb * kept * 730 * 3600
+
+
+def _logs(aws: Aws, to: str) -> ServiceLogs:
+    return ServiceLogs(aws, f"/aws/lambda/{name(aws, to)}")
