@@ -83,15 +83,15 @@ class Codes:
         return Code(folder, base64.b64encode(digest.digest()).decode(), len(content), location)
 
     def _of_image(self, uri: str) -> Code:
-        folder = None
-        if find_spec(_IMAGES):
-            folder = import_module(_IMAGES).code(self._cloud, uri)
-        if folder is None:
+        images = import_module(_IMAGES) if find_spec(_IMAGES) else None
+        folder = images.code(self._cloud, uri) if images else None
+        if images is None or folder is None:
             raise invalid(f"Source image {uri} does not exist. Provide a valid source image.")
         digest = uri.rsplit("@sha256:", 1)[1] if "@sha256:" in uri else hashlib.sha256(uri.encode()).hexdigest()
         resolved = f"{uri.split('@', 1)[0].rsplit(':', 1)[0]}@sha256:{digest}"
         location = {"RepositoryType": "ECR", "ImageUri": uri, "ResolvedImageUri": resolved}
-        return Code(folder, digest, 0, location)
+        cloud = self._cloud
+        return Code(folder, digest, 0, location, images.files(cloud, uri), images.environment(cloud, uri) or {})
 
 
 def _unzip(content: bytes, folder: Path) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-import platform
+import signal
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from dogbreed.rehearse.function_metrics import Metrics
 from dogbreed.rehearse.function_pool import Pool, new_stream
 from dogbreed.rehearse.function_process import EndedError, log_group
 from dogbreed.rehearse.function_records import LATEST, conflict
+from dogbreed.rehearse.function_report import Report, Writer
 from dogbreed.rehearse.function_rules import ANSWERED, ASYNCHRONOUS, SYNCHRONOUS
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _INIT_S = 10.0
 _TAIL = 4096
+_SIGNALS = 128  # what an exit code of a shell is beyond, when a signal ended the program
 # Events, by the clock: retries after a failure, the most of waiting between retries after a refusal.
 _RETRIES_S = (60.0, 120.0)
 _BACKED_OFF_S = 300.0
@@ -158,69 +159,77 @@ class Invoker:
 
     def _run(self, lease: Lease, arn: str, payload: bytes, request: str) -> tuple[Outcome, dict[str, float]]:
         environment, version = lease.environment, lease.environment.version
+        writer = Writer(self._cloud.clock, version)
         lines: list[str] = []
-        cold, ended, began, body, failed = not environment.stream, None, time.monotonic(), b"", True
+        cold, ended, body, status, kind = not environment.stream, None, b"", "success", ""
+        began = time.monotonic()
         try:
             if cold:
-                self._start(environment, lines)
-            lines.append(f"START RequestId: {request} Version: {version.number}")
+                self._start(environment, writer, lines)
+            lines += writer.start(request)
             began = time.monotonic()
             said = environment.call(request, payload, arn)
-            body, failed = said.body, said.kind == "error"
+            body, status = said.body, "error" if said.kind == "error" else "success"
         except EndedError as error:
             ended = error
-            if not any(line.startswith("START") for line in lines):
-                lines.append(f"START RequestId: {request} Version: {version.number}")
         duration = max(0.01, (time.monotonic() - began) * 1000)
         lines += environment.printed()
-        status = ""
         if ended:
-            body, status = self._why(ended, request, version, lines)
+            body, status, kind = self._why(ended, request, writer, lines, version)
         elif len(body) > ANSWERED:
-            words = f"Response payload size exceeded maximum allowed payload size ({ANSWERED} bytes)."
-            body, failed = _error("Function.ResponseSizeTooLarge", words), True
-            lines.append(f"[ERROR] Function.ResponseSizeTooLarge: {words}")
-        init = environment.init_s * 1000 if cold else 0.0
-        lines += [f"END RequestId: {request}", _report(environment, request, duration, init, status)]
+            kind, words = "Function.ResponseSizeTooLarge", f"maximum allowed payload size ({ANSWERED} bytes)."
+            body, status = _error(kind, f"Response payload size exceeded {words}"), "error"
+        report = Report(
+            request,
+            duration,
+            environment.init_s * 1000 if cold else 0.0,
+            version.memory,
+            min(environment.peak_mb, version.memory),
+            status,
+            kind,
+        )
+        lines += writer.end(report)
         self._log(environment, lines)
-        return Outcome(request, body, failed, version.number, tuple(lines)), {"Duration": duration}
+        return Outcome(request, body, status != "success", version.number, tuple(lines)), {"Duration": duration}
 
-    def _start(self, environment: Environment, lines: list[str]) -> None:
-        lines.append(f"INIT_START Runtime Version: python:{platform.python_version()}")
+    def _start(self, environment: Environment, writer: Writer, lines: list[str]) -> None:
+        lines += writer.init()
         stream = new_stream(self._cloud, environment.version)
         try:
             environment.start(_INIT_S, stream)
         except EndedError as error:
             lines += environment.printed()
+            lines += writer.init_failed(environment.init_s * 1000, "timeout" if error.kind == "timeout" else "error")
             if error.kind != "timeout":
                 raise
-            lines.append(f"INIT_REPORT Init Duration: {_INIT_S * 1000:.2f} ms\tPhase: init\tStatus: timeout")
             environment.end()
             environment.start(environment.version.timeout, stream)
         lines += environment.printed()
 
-    def _why(self, ended: EndedError, request: str, version: Version, lines: list[str]) -> tuple[bytes, str]:
-        """The payload that tells what ended a call, and the status in its report; its own line is added to `lines`."""
+    def _why(
+        self, ended: EndedError, request: str, writer: Writer, lines: list[str], version: Version
+    ) -> tuple[bytes, str, str]:
+        """What tells what ended a call: payload, status and type of error; a line of its own is added to `lines`."""
         if ended.kind == "init":
-            return ended.body, f"Status: error\tError Type: {ended.error}"
+            return ended.body, "error", ended.error
         if ended.kind == "timeout":
             words = f"Task timed out after {version.timeout:.2f} seconds"
-            lines.append(f"{self._cloud.clock.now():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {request} {words}")
-            return _error("Sandbox.Timedout", f"RequestId: {request} Error: {words}"), "Status: timeout"
+            lines += writer.timed_out(request, words)
+            return _error("Sandbox.Timedout", f"RequestId: {request} Error: {words}"), "timeout", ""
         kind, words = "Runtime.ExitError", "Runtime exited without providing a reason"
         if ended.kind == "memory":
             kind, words = "Runtime.OutOfMemory", "Runtime exited with error: signal: killed"
-        elif (code := int(ended.body or b"0")) < 0 or code > 128:
+        elif (code := int(ended.body or b"0")) < 0 or code > _SIGNALS:
             words = f"Runtime exited with error: signal: {_signal(code)}"
         elif code:
             words = f"Runtime exited with error: exit status {code}"
         told = f"RequestId: {request} Error: {words}"
-        lines.append(told)
-        return _error(kind, told), f"Status: error\tError Type: {kind}"
+        lines += writer.trouble(told)
+        return _error(kind, told), "error", kind
 
     def _log_init(self, environment: Environment) -> None:
-        told = [f"INIT_START Runtime Version: python:{platform.python_version()}", *environment.printed()]
-        self._log(environment, told)
+        writer = Writer(self._cloud.clock, environment.version)
+        self._log(environment, [*writer.init(), *environment.printed()])
 
     def _log(self, environment: Environment, lines: list[str]) -> None:
         function, version = environment.function, environment.version
@@ -228,26 +237,11 @@ class Invoker:
         self.logs.add(stream, lines)
 
 
-def _report(environment: Environment, request: str, duration: float, init: float, status: str) -> str:
-    """The line that says what a call took; since August 2025 the initialisation is billed as well."""
-    memory = environment.version.memory
-    parts = [
-        f"REPORT RequestId: {request}",
-        f"Duration: {duration:.2f} ms",
-        f"Billed Duration: {math.ceil(duration + init)} ms",
-        f"Memory Size: {memory} MB",
-        f"Max Memory Used: {min(environment.peak_mb, memory)} MB",
-    ]
-    return "\t".join([*parts, *([f"Init Duration: {init:.2f} ms"] if init else []), *([status] if status else [])])
-
-
 def _error(kind: str, words: str) -> bytes:
     return json.dumps({"errorType": kind, "errorMessage": words}).encode()
 
 
 def _signal(code: int) -> str:
-    import signal
-
-    number = -code if code < 0 else code - 128
+    number = -code if code < 0 else code - _SIGNALS
     names = {signal.SIGSEGV: "segmentation fault", signal.SIGKILL: "killed", signal.SIGABRT: "aborted"}
     return names.get(signal.Signals(number), str(number)) if number in set(signal.Signals) else str(number)

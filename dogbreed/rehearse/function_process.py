@@ -12,6 +12,7 @@ import itertools
 import os
 import queue
 import shutil
+import site
 import sys
 import threading
 import time
@@ -36,7 +37,7 @@ _SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urlli
 _BOOT = """
 import os, sys
 places = [os.environ["LAMBDA_TASK_ROOT"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-sys.path[:] = [*dict.fromkeys(places), *sys.path, os.environ["LAMBDA_RUNTIME_DIR"]]
+sys.path[:] = [*dict.fromkeys(places), *sys.path, *sys.argv[1:], os.environ["LAMBDA_RUNTIME_DIR"]]
 from awslambdaric.__main__ import main
 main(["awslambdaric", os.environ["_HANDLER"]])
 """
@@ -81,6 +82,7 @@ class Environment:
         self.stream = ""
         self._cloud = cloud
         self._place = place
+        self._image = version.code.files
         self._number = next(_numbers)
         self._folder = place.folder / str(self._number)
         self._api: Api | None = None
@@ -103,7 +105,9 @@ class Environment:
         self._api = Api(self._folder / "api" if isolated else None)
         if isolated:
             for name, target in (("task", self.version.code.folder), ("runtime", self._place.runtime)):
-                (self._folder / "var" / name).symlink_to(target or self._folder / "nothing")
+                (self._folder / "var" / name).symlink_to(target)
+            for path in (self._image / "opt").glob("*") if self._image else ():
+                (self._folder / "opt" / path.name).symlink_to(path)
         self._host = Host.start(self._spec(pipe), self._place.network)
         _widen(self._output)
         try:
@@ -194,18 +198,24 @@ class Environment:
         code = self.version.code.folder
         relays = [(*_API, self._folder / "api"), ("127.0.0.1", int(cloud.url.rsplit(":", 1)[1]), cloud.socket)]
         return Spec(
-            command=[sys.executable, "-I", "-S", "-c", _BOOT],
+            # The packages of this interpreter stand for those that an image brings.
+            command=[sys.executable, "-I", "-S", "-c", _BOOT, *(site.getsitepackages() if self._image else [])],
             output=pipe,
-            folder=Path("/var/task") if isolated else code or self._folder,
+            folder=Path("/var/task") if isolated else code,
             environment=self._environment(isolated=isolated),
             address=f"10.{64 + self._number // 62_500 % 64}.{self._number // 250 % 250}.{1 + self._number % 250}/10",
             hostname="localhost",
             covers={name: self._folder / name[1:] for name in _OWN},
             binds=container.hidden(self._folder),
             relays=relays,
-            keep=[path for path in (code, self._place.runtime) if path],
+            keep=[code, self._place.runtime, *([self._image] if self._image else [])],
             first=True,
         )
+
+    def _here(self, text: str) -> str:
+        """A text in which an image's /opt is what it is here."""
+        isolated = self._place.network is not None
+        return text if isolated or not self._image else text.replace("/opt/", f"{self._image}/opt/")
 
     def _environment(self, *, isolated: bool) -> dict[str, str]:
         function, version, cloud = self.function, self.version, self._cloud
@@ -214,7 +224,8 @@ class Environment:
         host, port = _API if isolated else ("127.0.0.1", self._api.port)
         config = version.config
         handler = config.get("Handler") or next(iter(config.get("ImageConfig", {}).get("Command", [])), "")
-        variables = dict(config.get("Environment", {}).get("Variables", {}))
+        variables = {name: self._here(value) for name, value in version.code.variables.items()}
+        variables |= config.get("Environment", {}).get("Variables", {})
         variables.setdefault("LANG", "C.UTF-8")
         variables.setdefault("TZ", ":UTC")
         temporary = {} if isolated else {"TMPDIR": os.fspath(self._folder / "tmp")}
@@ -230,13 +241,14 @@ class Environment:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency" if self.provisioned else "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": log_group(function, version),
             "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+            **_logging(config.get("LoggingConfig", {})),
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime') or 'Image'}",
             "AWS_REGION": function.region,
             "AWS_DEFAULT_REGION": function.region,
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_SESSION_TOKEN": token,
-            "LAMBDA_TASK_ROOT": "/var/task" if isolated else os.fspath(version.code.folder or self._folder),
+            "LAMBDA_TASK_ROOT": "/var/task" if isolated else os.fspath(version.code.folder),
             "LAMBDA_RUNTIME_DIR": "/var/runtime" if isolated else os.fspath(self._place.runtime),
             "_HANDLER": handler,
         }
@@ -245,6 +257,13 @@ class Environment:
 def log_group(function: Function, version: Version) -> str:
     """The log group of a function."""
     return str(version.config.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function.name}")
+
+
+def _logging(told: dict[str, str]) -> dict[str, str]:
+    """What tells the runtime client how to log, where that is not in plain lines."""
+    if told.get("LogFormat") != "JSON":
+        return {}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": told.get("ApplicationLogLevel", "INFO")}
 
 
 def make_runtime(folder: Path) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from dogbreed.rehearse.calls import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dogbreed.rehearse.clock import Clock
 
 LATEST = "$LATEST"
@@ -25,12 +27,17 @@ _serials = itertools.count(1)
 
 @dataclass(frozen=True)
 class Code:
-    """What a function runs: a folder of this machine, and what AWS says about where it came from."""
+    """What a function runs: a folder of this machine, and what AWS says about where it came from.
 
-    folder: Path | None
+    An image has `files` besides, the folder with all that it holds, and sets `variables`.
+    """
+
+    folder: Path
     sha256: str
     size: int
     location: dict[str, str]
+    files: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ _SET += (
     "KMSKeyArn",
     "SnapStart",
 )
+_NO_LAYERS = "The stand-in has no layers: put what they hold into the function's package."
 _DEFAULTS: dict[str, Any] = {
     "Description": "",
     "Timeout": 3,
@@ -82,9 +83,9 @@ class Functions:
         told, name = call.params, call.params["FunctionName"].rsplit(":", 1)[-1]
         config = _DEFAULTS | {"FunctionName": name}
         config |= {key: told[key] for key in (*_SET, "PackageType", "Architectures") if told.get(key) is not None}
-        config.setdefault("LoggingConfig", {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"})
+        config["LoggingConfig"] = _logging(name, config.get("LoggingConfig", {}))
         if told.get("Layers"):
-            raise invalid("The stand-in has no layers: put what they hold into the function's package.")
+            raise invalid(_NO_LAYERS)
         rules.check(self._cloud, config)
         if (call.region, name) in self.records.functions:
             raise conflict(f"Function already exist: {name}")
@@ -116,7 +117,9 @@ class Functions:
         function = self._changeable(call)
         changes = {key: call.params[key] for key in _SET if call.params.get(key) is not None}
         if call.params.get("Layers"):
-            raise invalid("The stand-in has no layers: put what they hold into the function's package.")
+            raise invalid(_NO_LAYERS)
+        if told := changes.get("LoggingConfig"):
+            changes["LoggingConfig"] = _logging(function.name, function.latest.config["LoggingConfig"] | told)
         rules.check(self._cloud, function.latest.config | changes)
         return self._shown(self._change(function, changes, function.latest.code))
 
@@ -299,6 +302,12 @@ def page(name: str, found: list[dict[str, Any]], told: dict[str, Any]) -> dict[s
         raise not_found("The marker is not valid.")
     more = {"NextMarker": str(start + size)} if start + size < len(found) else {}
     return {name: found[start : start + size]} | more
+
+
+def _logging(name: str, told: dict[str, str]) -> dict[str, str]:
+    """How a function logs, with AWS's defaults."""
+    levels = {"ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO"} if told.get("LogFormat") == "JSON" else {}
+    return {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"} | levels | told
 
 
 def add(cloud: Cloud) -> None:
