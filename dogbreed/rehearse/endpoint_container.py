@@ -132,12 +132,12 @@ class Container:
         """Its exit code; None when it still runs after `seconds`."""
         return self._host.wait(seconds) if self._host else 1
 
-    def ping(self) -> bool:
-        """Whether it is healthy."""
+    def ping(self) -> int:
+        """The status of /ping, 200 for a healthy one; 0 where nothing answers."""
         try:
-            return self.ask("GET", "/ping", b"", {}, 2.0).status == 200
+            return self.ask("GET", "/ping", b"", {}, 2.0).status
         except BrokenError:
-            return False
+            return 0
 
     def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
         """Its answer. Raises BrokenError for none."""

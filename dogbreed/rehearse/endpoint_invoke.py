@@ -89,13 +89,16 @@ class Invoke:
         if asked and not (endpoint.fleets and endpoint.fleets[0].variant(asked)):
             raise AwsError("ValidationError", f"Variant {asked} not found for endpoint {endpoint.name}.")
         headers = headers_of(call)
-        for _ in range(3):
-            fleet, variant, replica = self._taken(endpoint, asked, begun)
+        dead: set[Replica] = set()
+        while True:
+            fleet, variant, replica = self._taken(endpoint, asked, dead, begun)
             meter = endpoint.meter(self._cloud, variant)
             try:
                 reply, took = ask(replica, body, headers)
             except BrokenError as error:
                 if not error.sent:  # it has not seen the request: another one may
+                    dead.add(replica)
+                    meter.moved()
                     continue
                 meter.closed(500, instances=variant.count, model_s=time.monotonic() - begun, overhead_s=0.0)
                 words = _LATE if error.late else f"The connection to the container was lost: {error}"
@@ -114,11 +117,12 @@ class Invoke:
             self._copy(endpoint, fleet, body, headers)
             self._capture.take(endpoint, fleet, variant.name, call, body, reply)
             return answer(endpoint, self._cloud.account, variant.name, reply)
-        raise _unavailable()
 
-    def _taken(self, endpoint: Endpoint, asked: str, begun: float) -> tuple[Fleet, Variant, Replica]:
+    def _taken(
+        self, endpoint: Endpoint, asked: str, dead: set[Replica], begun: float
+    ) -> tuple[Fleet, Variant, Replica]:
         try:
-            found = endpoint.take(asked)
+            found = endpoint.take(asked, dead)
         except AwsError as error:
             variant = endpoint.fleets[0].variants[0]
             meter = endpoint.meter(self._cloud, variant)

@@ -64,6 +64,12 @@ class Meter:
             self._open += 1
             self._peak = max(self._peak, self._open)
 
+    def moved(self) -> None:
+        """It was not answered here, but goes elsewhere."""
+        with self._lock:
+            self._advance()
+            self._open -= 1
+
     def closed(
         self, status: int, *, instances: int, model_s: float | None, overhead_s: float, setup_s: float = 0.0
     ) -> None:

@@ -11,6 +11,8 @@ from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.endpoint_variant import UnhealthyError, Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dogbreed.rehearse.cloud import Cloud
     from dogbreed.rehearse.endpoint_replica import Replica
     from dogbreed.rehearse.endpoint_variant import Source
@@ -42,19 +44,21 @@ class ServerlessVariant(Variant):
         """Always: an environment is started when none is there."""
         return not self._over.is_set()
 
-    def take(self) -> Replica | None:
+    def take(self, avoid: Collection[Replica] = ()) -> Replica | None:
         """A warm environment, else a new one, which takes its time; AwsError where all are busy."""
         with self.lock:
             if self._open >= self.current["MaxConcurrency"]:
                 raise AwsError("ThrottlingException", "Rate exceeded", 429)
             self._open += 1
-            warm = [one for one in self.replicas if one.ready and not one.closing and one.taken == 0]
-            if warm:
+            if warm := [one for one in self._idle() if one not in avoid]:
                 # The one that was used last, so that others may cool down.
                 chosen = max(warm, key=lambda one: one.idle_since)
                 chosen.take()
                 return chosen
         return self._cold()
+
+    def _idle(self) -> list[Replica]:
+        return [one for one in self.replicas if one.ready and not one.closing and one.taken == 0]
 
     def _cold(self) -> Replica | None:
         assert self.source
@@ -117,10 +121,7 @@ class ServerlessVariant(Variant):
             now, cold = self.cloud.clock.time(), []
             with self.lock:
                 kept = self.current.get("ProvisionedConcurrency", 0)
-                idle = sorted(
-                    (one for one in self.replicas if one.ready and not one.closing and one.taken == 0),
-                    key=lambda one: one.idle_since,
-                )
+                idle = sorted(self._idle(), key=lambda one: one.idle_since)
                 spare = max(0, self.count - kept)
                 for one in idle[:spare]:
                     if now - one.idle_since > _WARM_S:

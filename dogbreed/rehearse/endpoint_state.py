@@ -11,6 +11,8 @@ from dogbreed.rehearse.endpoint_meters import Meter
 from dogbreed.rehearse.endpoint_records import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from dogbreed.rehearse.cloud import Cloud
     from dogbreed.rehearse.endpoint_fleet import Fleet
     from dogbreed.rehearse.endpoint_replica import Replica
@@ -53,7 +55,7 @@ class Endpoint(Record):
         with self.lock:
             self.state, self.failure, self.changed = state, failure[:_REASON], cloud.clock.now()
 
-    def take(self, asked: str = "") -> tuple[Fleet, Variant, Replica | None] | None:
+    def take(self, asked: str = "", avoid: Collection[Replica] = ()) -> tuple[Fleet, Variant, Replica | None] | None:
         """Fleet, variant and replica for one request; no replica where none answers, None for an unknown variant.
 
         A fleet that cannot answer leaves its share to one that can.
@@ -66,7 +68,7 @@ class Endpoint(Record):
                 fleet = random.choices(fleets, [one.share for one in fleets])[0]
                 if (variant := fleet.choose(asked)) is None:
                     return None
-                last = (fleet, variant, variant.take())
+                last = (fleet, variant, variant.take(avoid))
                 if last[2]:
                     return last
                 fleets.remove(fleet)

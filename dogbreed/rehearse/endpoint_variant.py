@@ -17,6 +17,7 @@ from dogbreed.rehearse.endpoint_logs import Lines
 from dogbreed.rehearse.endpoint_replica import HEALTHY_S, Replica
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from pathlib import Path
 
@@ -123,10 +124,13 @@ class Variant:
         """Whether a request would find someone."""
         return any(one.ready for one in self.replicas)
 
-    def take(self) -> Replica | None:
-        """The instance with the fewest open requests, in turn where they are equal; None where none answers."""
+    def take(self, avoid: Collection[Replica] = ()) -> Replica | None:
+        """The instance with the fewest open requests, in turn where they are equal; None where none answers.
+
+        Those to `avoid` have been found dead by the same request.
+        """
         with self.lock:
-            ready = [one for one in self.replicas if one.ready and not one.closing]
+            ready = [one for one in self.replicas if one.ready and not one.closing and one not in avoid]
             if not ready:
                 return None
             chosen = min(ready, key=lambda one: one.taken)

@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 import standin
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 import dogbreed
+from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+IMAGE = f"{REPOSITORY}/small:latest"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/training"
 # Says who it is and what it was sent; how it behaves stands in its variables or in the body.
 SMALL = b"""
 import json, os, signal, sys, time
@@ -66,15 +70,24 @@ if os.environ.get("CRASH"):
     print("no weights", flush=True)
     sys.exit(1)
 server = ThreadingHTTPServer((os.environ["DOGBREED_SERVE_HOST"], int(os.environ["DOGBREED_SERVE_PORT"])), Handler)
-server.daemon_threads = False
 def end(*_):
     import threading
     threading.Thread(target=server.shutdown).start()
 signal.signal(signal.SIGTERM, end)
 print("listening", flush=True)
 server.serve_forever()
-server.server_close()
 """
+
+
+@pytest.fixture
+def hosted(account: Server) -> Iterator[Server]:
+    """An account with a bucket, a role `training` and an image `small`, whose clock shows a minute for each second."""
+    standin.bucket()
+    standin.role()
+    image()
+    account.ask("speed", speed=60)
+    yield account
+    account.ask("speed", speed=1)
 
 
 def client(service: str = "sagemaker") -> Any:
@@ -146,12 +159,13 @@ def starter() -> bytes:
     return packed({path.name: path.read_bytes() for path in sorted(STARTER.glob("model.*")) if path.is_file()})
 
 
-def model(name: str, picture: str, role: str, archive: bytes | None = None, **variables: str) -> None:
+def model(name: str, picture: str = IMAGE, archive: bytes | None = None, **variables: str) -> str:
     """CreateModel, with an archive of its own in the bucket."""
     key = f"models/{name}/model.tar.gz"
     boto3.client("s3").put_object(Bucket="photos", Key=key, Body=archive or packed({"weights": b"w"}))
     container = {"Image": picture, "ModelDataUrl": f"s3://photos/{key}", "Environment": {"NAME": name, **variables}}
-    client().create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role)
+    client().create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    return name
 
 
 def variant(of: str, count: int = 1, *, name: str = "main", **more: Any) -> dict[str, Any]:
@@ -197,6 +211,19 @@ def refused(function: Callable[..., Any], *arguments: Any, **named: Any) -> tupl
     raise AssertionError("it was not refused")
 
 
+def gone(endpoint: str) -> bool:
+    """Whether there is no such endpoint any more."""
+    try:
+        return not describe(endpoint)
+    except ClientError:
+        return True
+
+
+def processes(server: Server) -> list[str]:
+    """What the stand-in says of its endpoints."""
+    return list(server.ask("status")["endpoints"])
+
+
 class Answers:
     """Who has answered, when, and what went wrong, of requests without a break."""
 
@@ -204,8 +231,10 @@ class Answers:
         self.names: list[str] = []
         self.errors: list[str] = []
 
-    def since(self, count: int) -> set[str]:
-        return set(self.names[count:])
+    def come(self, count: int) -> None:
+        """Wait for so many more."""
+        wanted = len(self.names) + len(self.errors) + count
+        standin.until(lambda: len(self.names) + len(self.errors) >= wanted)
 
 
 @contextmanager
@@ -217,7 +246,7 @@ def asked(endpoint: str, threads: int = 3, pause_s: float = 0.01) -> Iterator[An
         while not over.is_set():
             try:
                 answers.names.append(ask(endpoint, runtime=runtime)["name"])
-            except Exception as error:
+            except (ClientError, BotoCoreError) as error:
                 answers.errors.append(str(error))
             time.sleep(pause_s)
 
