@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,14 +64,16 @@ def scale(
         str,
         typer.Option(
             metavar="TRACE",
-            help="Replay a CSV file, or made traffic: daily:20/s, spiky, ramp, flash. Changes nothing.",
+            help="Replay a CSV file, made traffic (daily:20/s, spiky, ramp, flash), or that of a live "
+            "endpoint: endpoint:NAME. Changes nothing.",
             rich_help_panel=_SIMULATION,
         ),
     ] = "",
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            help="More policies beside it, such as 1-4@600/min, or family; may be repeated.",
+            help="More ways beside it: 1-4@600/min, 0-4@600/min, lambda:3008+2, serverless:3072/20, or family; may be "
+            "repeated.",
             rich_help_panel=_SIMULATION,
         ),
     ] = None,
@@ -94,6 +97,12 @@ def scale(
         typer.Option(help="Until a new instance answers; 4 to 7 were seen.", rich_help_panel=_SIMULATION),
     ] = 5.5,
     hours: Annotated[float, typer.Option(help="Length of made traffic.", rich_help_panel=_SIMULATION)] = 24.0,
+    cold_start_ms: Annotated[
+        float, typer.Option(min=0, help="Until a new copy of a function answers.", rich_help_panel=_SIMULATION)
+    ] = 2000.0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw it.", rich_help_panel=_SIMULATION)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of arrivals.", rich_help_panel=_SIMULATION)] = 0,
     config: Config = None,
     no_config: NoConfig = False,
@@ -114,8 +123,9 @@ def scale(
 
         asked = scale_simulate.Simulation(
             trace=simulate,
-            smallest=smallest,
+            smallest=0 if to_zero else smallest,
             largest=largest,
+            to_zero=to_zero,
             target=target or (f"{target_concurrency:g}x" if target_concurrency is not None else ""),
             compare=compare or (),
             search=search,
@@ -129,8 +139,14 @@ def scale(
             start_minutes=start_minutes,
             hours=hours,
             seed=seed,
+            steps=step or (),
+            schedule=schedule or (),
+            timezone=timezone,
+            scale_in=not no_scale_in,
+            cold_s=cold_start_ms / 1000,
+            picture=picture,
         )
-        scale_simulate.run(asked)
+        scale_simulate.run(asked, config=config, use_file=not no_config)
         return
     from dogbreed import config as settings_module
     from dogbreed.cloud.session import Aws
@@ -197,24 +213,25 @@ def _check(to: str, wanted: Any, *, asks: bool, off: bool, unsure_door: bool) ->
 
 def _suggestion() -> str:
     """The target that the newest load test gives, or the ways to say one."""
-    tested = _load_test()
-    if tested and (value := float(tested.get("target_per_minute", 0))) > 0:
+    if (value := float(load_test().get("verdict", {}).get("target_per_minute", 0))) > 0:
         return f"the last load test suggests: dogbreed scale --target {value:.0f}/min"
     return (
         "--target 600/min, --target-concurrency 4, or --schedule 'weekdays 8-20: 2-8'; dogbreed loadtest finds a target"
     )
 
 
-def _load_test() -> dict[str, Any]:
-    """The verdict of the newest load test that was kept here; empty where there is none."""
+def load_test() -> dict[str, Any]:
+    """The newest load test that was kept here, as `loadtest --json` shows it; empty where there is none."""
     from contextlib import suppress
     from json import loads
 
     from dogbreed.run import RUNS
 
     for path in sorted(RUNS.glob("loadtests/*.json"), reverse=True):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return dict(loads(path.read_text(encoding="utf-8"))["verdict"])
+        with suppress(OSError, ValueError):
+            told = loads(path.read_text(encoding="utf-8"))
+            if isinstance(told, dict) and isinstance(told.get("verdict"), dict):
+                return told
     return {}
 
 
@@ -236,7 +253,9 @@ def _apply(aws: Aws, wanted: Wanted, deployed: Deployed, *, yes: bool, dry_run: 
     low, high = wanted.range
     if plan.changes and not low <= deployed.count <= high:
         ui.note(f"{deployed.count} run now: that changes at once to {min(max(deployed.count, low), high)}")
-    done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question=question)
+    # What runs now is counted already.
+    adds = None if costs is None or deployed.hourly is None else costs[1] - deployed.count * deployed.hourly
+    done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question=question, adds=adds)
     if ui.json:
         usd = None if costs is None else [str(value) for value in costs]
         ui.answer(plan.to_json() | {"service": deployed.name, "units_now": deployed.count, "usd_per_hour": usd})
@@ -264,7 +283,7 @@ def _warnings(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[str]:
     target = wanted.target
     if target and (doubt := target.doubt()):
         said.append(doubt)
-    capacity = 60 * float(_load_test().get("capacity", 0))
+    capacity = 60 * float(load_test().get("verdict", {}).get("capacity", 0))
     if target and target.metric == "invocations" and 0 < capacity < target.value:
         said.append(
             f"the last load test answered at most {capacity:.0f}/min: at {target.value:g}/min it never scales out"

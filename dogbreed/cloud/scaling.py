@@ -57,17 +57,17 @@ def make(aws: Aws, wanted: Wanted, deployed: Deployed) -> Plan:
 
 def off(aws: Aws, deployed: Deployed) -> Plan:
     """The plan after which nothing scales the service; what runs then stays as many as it is."""
-    steps = []
+    steps, others = [], foreign(aws, deployed)
     for one in reversed(_of_door(aws, deployed)):
         found = one.find()
         if found is None:
             continue
-        why = (
-            "and the copies that it keeps started"
-            if deployed.door == "lambda" and one.kind == "scalable target"
-            else ""
-        )
-        if _is_own(aws, one, found):
+        is_target = one.kind == "scalable target"
+        why = "and the copies that it keeps started" if is_target and deployed.door == "lambda" else ""
+        if is_target and others:
+            # To take a target off removes all of its policies.
+            steps.append(Step("=", one, found, f"{', '.join(others)} needs it, which was not made here"))
+        elif _is_own(aws, one, found):
             steps.append(Step("-", one, found, why))
         else:
             steps.append(Step("=", one, found, "not made by this project"))
@@ -187,15 +187,12 @@ def _to_zero(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
 
 def component(aws: Aws, deployed: Deployed) -> str:
     """The inference component of an endpoint, through which alone it can come to zero; DogbreedError without one."""
-    pages = aws.client("sagemaker").get_paginator("list_inference_components")
-    found = [
-        str(one["InferenceComponentName"])
-        for page in pages.paginate(EndpointNameEquals=deployed.name)
-        for one in page["InferenceComponents"]
-    ]
     managed = deployed.more.get("managed") or {}
-    if found and managed.get("Status") == "ENABLED" and managed.get("MinInstanceCount") == 0:
-        return found[0]
+    if managed.get("Status") == "ENABLED" and managed.get("MinInstanceCount") == 0:
+        pages = aws.client("sagemaker").get_paginator("list_inference_components")
+        for page in pages.paginate(EndpointNameEquals=deployed.name):
+            for one in page["InferenceComponents"]:
+                return str(one["InferenceComponentName"])
     raise DogbreedError(
         f"endpoint {deployed.name} holds its model by itself, and AWS lets only one with an inference component and "
         "managed instances from 0 come to zero; it cannot be changed into that in place",

@@ -64,8 +64,8 @@ def _serverless(aws: Aws) -> Deployed | None:
     seen = _variant(aws, "serverless")
     if seen is None:
         return None
-    endpoint, variant, _ = seen
-    config = variant.get("CurrentServerlessConfig") or variant.get("DesiredServerlessConfig") or {}
+    endpoint, variant, made = seen
+    config = variant.get("CurrentServerlessConfig") or made.get("ServerlessConfig") or {}
     unit = f"copy of {config.get('MemorySizeInMB', 0)} MB kept started"
     count = config.get("ProvisionedConcurrency", 0)
     # The table has no price of provisioned concurrency for serverless endpoints.
@@ -127,7 +127,8 @@ def _variant(aws: Aws, door: str) -> tuple[dict[str, Any], dict[str, Any], dict[
         return None
     if status in ("Failed", "OutOfService"):
         raise DogbreedError(f"endpoint {name} is {status}: {endpoint.get('FailureReason', '')}", "dogbreed status")
-    if status != "InService":
+    # An update may be that of scaling itself, and takes minutes.
+    if status == "Creating":
         raise DogbreedError(f"endpoint {name} is {status}, and can be scaled once it is InService", "dogbreed status")
     config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     wanted = [one for one in config["ProductionVariants"] if one["VariantName"] == VARIANT]

@@ -1,0 +1,228 @@
+"""Scaling in an account: what is made for each door, that repeating changes nothing, and that a kill leaves no mess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+import scaled
+import standin
+from laws import Killed, killed_at
+
+from dogbreed.cloud import scaling, scaling_deployed
+from dogbreed.cloud.scaling_schedule import bounds_at, windows
+from dogbreed.cloud.scaling_wanted import Step, Target, Wanted
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings
+from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.plan import Plan
+
+FULL = Wanted(
+    "endpoint",
+    1,
+    8,
+    Target("invocations", 600),
+    steps=(Step(1200, 2), Step(2400, 4)),
+    windows=windows(["weekdays 8-20: 1-6"]),
+    timezone="Europe/Berlin",
+)
+
+
+def carried_out(plan: Plan) -> list[str]:
+    for _ in plan.apply():
+        pass
+    return [f"{step.sign} {step.resource.kind} {step.resource.name}" for step in plan.steps]
+
+
+def applied(aws: Aws, wanted: Wanted) -> list[str]:
+    return carried_out(scaling.make(aws, wanted, scaling_deployed.find(aws, wanted.door)))
+
+
+def signs(steps: Iterable[str]) -> set[str]:
+    return {step[0] for step in steps}
+
+
+def policies(namespace: str = "sagemaker") -> list[dict[str, Any]]:
+    client = boto3.client("application-autoscaling")
+    return list(client.describe_scaling_policies(ServiceNamespace=namespace)["ScalingPolicies"])
+
+
+def test_everything_that_an_endpoint_can_be_scaled_by(aws: Aws) -> None:
+    name = scaled.endpoint(aws)
+    done = applied(aws, FULL)
+    assert done == [
+        f"+ scalable target {name}",
+        f"+ scaling policy {name}-target",
+        f"+ scheduled change {name}-at-0800-1-6",
+        f"+ scheduled change {name}-at-2000-1-8",
+        f"+ scaling policy {name}-step",
+        f"+ alarm {name}-step",
+    ]
+    (target,) = scaled.registered()
+    now = bounds_at(datetime.now(UTC), FULL.windows, 1, 8, FULL.timezone)
+    assert (target["MinCapacity"], target["MaxCapacity"]) == now
+    tracking, stepping = policies()
+    configuration = tracking["TargetTrackingScalingPolicyConfiguration"]
+    assert configuration["TargetValue"] == 600
+    metric = configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert metric == "SageMakerVariantInvocationsPerInstance"
+    assert stepping["StepScalingPolicyConfiguration"]["StepAdjustments"] == [
+        {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 1200.0, "ScalingAdjustment": 2},
+        {"MetricIntervalLowerBound": 1200.0, "ScalingAdjustment": 4},
+    ]
+    (alarm,) = boto3.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-step"])["MetricAlarms"]
+    assert alarm["AlarmActions"] == [stepping["PolicyARN"]]
+    assert signs(applied(aws, FULL)) == {"="}
+    left = [one for one in applied(aws, replace(FULL, steps=(), windows=())) if one.startswith("-")]
+    assert sorted(left) == [
+        f"- alarm {name}-step",
+        f"- scaling policy {name}-step",
+        f"- scheduled change {name}-at-0800-1-6",
+        f"- scheduled change {name}-at-2000-1-8",
+    ]
+    assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
+    assert (scaled.registered(), policies(), scaling.everything(aws)) == ([], [], [])
+
+
+def test_what_others_have_put_on_an_endpoint_and_another_target(aws: Aws) -> None:
+    name = scaled.endpoint(aws)
+    applied(aws, Wanted("endpoint", 1, 4, Target("invocations", 600)))
+    done = applied(aws, Wanted("endpoint", 1, 6, Target("concurrency", 4), scale_in=False))
+    assert signs(done) == {"~"}
+    (policy,) = policies()
+    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+    metric = configuration["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert (configuration["TargetValue"], configuration["DisableScaleIn"]) == (4, True)
+    assert metric == "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    boto3.client("application-autoscaling").put_scaling_policy(
+        PolicyName="byhand",
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{name}/variant/main",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 50,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+        },
+    )
+    assert scaling.foreign(aws, scaling_deployed.find(aws)) == ["byhand"]
+    assert signs(applied(aws, Wanted("endpoint", 1, 6, Target("concurrency", 4), scale_in=False))) == {"="}
+    put_off(aws)
+    assert [one["PolicyName"] for one in policies()] == ["byhand"]
+    assert len(scaled.registered()) == 1, "to take the target off would remove that policy too"
+    with pytest.raises(DogbreedError, match="inference component") as refused:
+        applied(aws, Wanted("endpoint", 0, 2, zero=True))
+    assert "dogbreed deploy --to lambda" in refused.value.hint
+
+
+def test_copies_of_a_function_are_scaled_by_how_many_are_at_work(aws: Aws) -> None:
+    name = scaled.function(aws)
+    wanted = Wanted("lambda", 1, 5, Target("utilization", 0.7), out_cooldown_s=0, in_cooldown_s=0)
+    assert applied(aws, wanted) == [f"+ scalable target {name}", f"+ scaling policy {name}-target"]
+    (target,) = scaled.registered("lambda")
+    assert target["ResourceId"] == f"function:{name}:live"
+    (policy,) = policies("lambda")
+    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert configuration["TargetValue"] == 0.7
+    assert signs(applied(aws, wanted)) == {"="}
+    deployed = scaling_deployed.find(aws)
+    assert (deployed.door, deployed.unit) == ("lambda", "copy of 2048 MB kept started")
+    carried_out(scaling.off(aws, deployed))
+    assert scaled.registered("lambda") == []
+
+
+def test_a_serverless_endpoint_is_scaled_if_it_keeps_copies_started(aws: Aws) -> None:
+    size = {"MemorySizeInMB": 2048, "MaxConcurrency": 4}
+    name = scaled.endpoint(aws, door="serverless", ServerlessConfig=size)
+    wanted = Wanted("serverless", 1, 4, Target("utilization", 0.7))
+    with pytest.raises(DogbreedError, match="keeps no copy started"):
+        applied(aws, wanted)
+    client = aws.client("sagemaker")
+    client.delete_endpoint(EndpointName=name)
+    standin.until(lambda: not client.list_endpoints()["Endpoints"])
+    scaled.endpoint(aws, door="serverless", suffix="-2", ServerlessConfig=size | {"ProvisionedConcurrency": 1})
+    with pytest.raises(UsageError, match="at most 4 requests at once"):
+        applied(aws, replace(wanted, largest=5))
+    assert applied(aws, wanted) == [f"+ scalable target {name}", f"+ scaling policy {name}-target"]
+    (target,) = scaled.registered()
+    assert target["ScalableDimension"] == "sagemaker:variant:DesiredProvisionedConcurrency"
+    assert signs(applied(aws, wanted)) == {"="}
+    put_off(aws)
+    assert scaled.registered() == []
+
+
+def test_machines_are_scaled_by_requests_of_the_load_balancer(aws: Aws) -> None:
+    name = scaled.group(aws)
+    wanted = replace(FULL, door="ec2")
+    assert signs(applied(aws, wanted)) == {"~", "+"}
+    client = boto3.client("autoscaling")
+    (group,) = client.describe_auto_scaling_groups()["AutoScalingGroups"]
+    now = bounds_at(datetime.now(UTC), FULL.windows, 1, 8, FULL.timezone)
+    assert (group["MinSize"], group["MaxSize"]) == now
+    found = {one["PolicyName"]: one for one in client.describe_policies()["ScalingPolicies"]}
+    metric = found[f"{name}-target"]["TargetTrackingConfiguration"]["PredefinedMetricSpecification"]
+    assert metric["PredefinedMetricType"] == "ALBRequestCountPerTarget"
+    balancer, _, target = metric["ResourceLabel"].partition("/targetgroup/")
+    assert balancer.startswith(f"app/{name}/")
+    assert target.startswith(f"{name}/")
+    assert signs(applied(aws, wanted)) == {"="}
+    done = applied(aws, Wanted("ec2", 1, 4, Target("utilization", 0.6)))
+    assert f"~ scaling policy {name}-target" in done
+    assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
+    assert client.describe_policies()["ScalingPolicies"] == []
+
+
+def test_without_a_load_balancer_nobody_counts_requests(aws: Aws) -> None:
+    scaled.group(aws, balanced=False)
+    with pytest.raises(UsageError, match="load balancer"):
+        applied(aws, replace(FULL, door="ec2"))
+
+
+def test_what_is_deployed_is_found_or_asked_for(aws: Aws) -> None:
+    with pytest.raises(UsageError, match="nothing is deployed"):
+        scaling_deployed.find(aws)
+    scaled.group(aws)
+    deployed = scaling_deployed.find(aws)
+    assert (deployed.door, deployed.unit, deployed.count) == ("ec2", "m5.large", 0)
+    scaled.function(aws)
+    with pytest.raises(UsageError, match="lambda and ec2 are deployed"):
+        scaling_deployed.find(aws)
+    assert scaling_deployed.find(aws, "lambda").door == "lambda"
+
+
+def put_off(aws: Aws) -> None:
+    carried_out(scaling.off(aws, scaling_deployed.find(aws)))
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_call_is_mended_by_repeating(aws: Aws) -> None:
+    """After a call is answered, which is the same as before the next one is sent."""
+    scaled.endpoint(aws)
+    for number in range(100):
+        fresh = Aws(AwsSettings())
+        fresh.__dict__["_made"] = aws.session
+        fresh.account  # noqa: B018  (asked once, before the calls are counted)
+        died = [killed(fresh, number, partial(applied, fresh, FULL))]
+        assert signs(applied(fresh, FULL)) == {"="}
+        died.append(killed(fresh, number, partial(put_off, fresh)))
+        assert (scaled.registered(), policies(), scaling.everything(fresh)) == ([], [], [])
+        if not any(died):
+            return
+    raise AssertionError("more than 100 calls")
+
+
+def killed(aws: Aws, number: int, deed: Callable[[], object]) -> bool:
+    """Whether `deed` died at that call; it is repeated in any case."""
+    try:
+        with killed_at(aws, number, answered=True):
+            deed()
+    except Killed:
+        deed()
+        return True
+    deed()
+    return False
