@@ -41,6 +41,7 @@ MAY_IMPORT = {
 MAY_IMPORT_TOO = {
     "cloud/sagemaker_sdk.py": {"sagemaker"},
     "audit/live.py": {"boto3", "botocore"},
+    "serve/lambda_front.py": {"boto3", "botocore"},
     "rehearse/images_run.py": {"yaml"},  # a buildspec
 }
 # Heavy folders, which the command line imports inside the bodies of commands only.
