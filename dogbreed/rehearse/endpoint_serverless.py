@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # AWS does not say how long an idle environment is kept; by the clock.
 _WARM_S = float(os.environ.get("REHEARSE_WARM_S", "600"))
 _LOOK_S = 5.0
+_DRAIN_S, _DRAIN_LOOK_S = 90.0, 0.05
 # What AWS gives a serverless container to answer /ping.
 _HEALTHY_S = 180.0
 
@@ -34,7 +35,7 @@ class ServerlessVariant(Variant):
         self.current = dict(told["ServerlessConfig"])
         self.wanted = dict(self.current)
         self._healthy_s = _HEALTHY_S
-        self._open = 0
+        self._open, self._closed = 0, False
         self._over = threading.Event()
         self._reaper = threading.Thread(target=self._reap, daemon=True, name=f"{self.name} reaper")
         self._reaper.start()
@@ -42,11 +43,13 @@ class ServerlessVariant(Variant):
     @property
     def can_answer(self) -> bool:
         """Always: an environment is started when none is there."""
-        return not self._over.is_set()
+        return not self._closed
 
     def take(self, avoid: Collection[Replica] = ()) -> Replica | None:
         """A warm environment, else a new one, which takes its time; AwsError where all are busy."""
         with self.lock:
+            if self._closed:
+                return None
             if self._open >= self.current["MaxConcurrency"]:
                 raise AwsError("ThrottlingException", "Rate exceeded", 429)
             self._open += 1
@@ -100,13 +103,19 @@ class ServerlessVariant(Variant):
         self.current = dict(self.wanted)
 
     def end(self) -> None:
-        """Drain and end all."""
+        """Drain and end all; who waits for an environment that starts gets its answer."""
+        with self.lock:
+            self._closed = True
+        until = time.monotonic() + _DRAIN_S
+        while self._open and time.monotonic() < until and not self._over.wait(_DRAIN_LOOK_S):
+            pass
         self._over.set()
         super().end()
         self._reaper.join()
 
     def abandon(self) -> None:
         """End all at once."""
+        self._closed = True
         self._over.set()
         super().abandon()
         self._reaper.join()

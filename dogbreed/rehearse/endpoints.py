@@ -28,6 +28,7 @@ from dogbreed.rehearse.sagemaker_rules import invalid
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.cloud import Cloud
+    from dogbreed.rehearse.endpoint_variant import Variant
 
 _RETAINED = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
 
@@ -48,7 +49,7 @@ class Hosting:
     def _begin(self) -> None:
         self._capture, self._publisher = Capture(self._cloud), Publisher(self._cloud, self._measured)
         self._invoke = Invoke(self._cloud, self._asked, self._capture)
-        self._running = False
+        self._begun = False
 
     # -- models and configurations
 
@@ -229,19 +230,22 @@ class Hosting:
 
     def status(self) -> dict[str, Any]:
         """The endpoints, their states and how many processes answer."""
-        return {
-            "endpoints": [
-                f"{one.name} {one.state} {len(self._pids(one))} processes" for one in self.endpoints.records.values()
-            ]
-        }
+        told = []
+        for one in list(self.endpoints.records.values()):
+            count = sum(len(variant.pids()) for variant in self._running({"endpoint": one.name}))
+            told.append(f"{one.name} {one.state} {count} processes")
+        return {"endpoints": told}
 
     def crash(self, told: dict[str, Any]) -> int:
-        """Kill one container of an endpoint; its process."""
-        endpoint = next((one for one in self.endpoints.records.values() if one.name == told["endpoint"]), None)
-        if endpoint is None or not (pids := self._pids(endpoint)):
+        """Kill one container of `endpoint`; its process."""
+        if not (pids := [pid for one in self._running(told) for pid in one.pids()]):
             raise LookupError(f"no process of an endpoint {told['endpoint']}")
         os.kill(pids[0], signal.SIGKILL)
         return pids[0]
+
+    def busy(self, told: dict[str, Any]) -> int:
+        """How many requests `endpoint` is answering."""
+        return sum(replica.taken for one in self._running(told) for replica in one.replicas)
 
     def end(self) -> None:
         """End everything at once."""
@@ -258,7 +262,7 @@ class Hosting:
             for fleet in one.everything():
                 fleet.abandon()
         self._invoke.end()
-        if self._running:
+        if self._begun:
             self._publisher.end()
             self._capture.end()
         for shelf in self.shelves:
@@ -310,8 +314,8 @@ class Hosting:
 
     def _run(self, endpoint: Endpoint, method: Callable[[Update], Callable[..., None]], *arguments: Any) -> None:
         with self._lock:
-            if not self._running:
-                self._running = True
+            if not self._begun:
+                self._begun = True
                 self._publisher.start()
                 self._capture.start()
         update = Update(self._cloud, endpoint)
@@ -329,8 +333,9 @@ class Hosting:
                 found += [(one.region, NAMESPACE, datum) for datum in data]
         return found
 
-    def _pids(self, endpoint: Endpoint) -> list[int]:
-        return [pid for fleet in endpoint.everything() for one in fleet.everything for pid in one.pids()]
+    def _running(self, told: dict[str, Any]) -> list[Variant]:
+        named = [one for one in self.endpoints.records.values() if one.name == told["endpoint"]]
+        return [variant for one in named for fleet in one.everything() for variant in fleet.everything]
 
 
 def add(cloud: Cloud) -> None:
@@ -361,6 +366,7 @@ def add(cloud: Cloud) -> None:
     cloud.after("resourcegroupstaggingapi", "GetResources", hosting.tagged)
     cloud.after("logs", "PutLogEvents", Embedded(cloud).logged)
     cloud.control("crash", hosting.crash)
+    cloud.control("busy", hosting.busy)
     cloud.on_reset(hosting.end)
     cloud.on_status(hosting.status)
 
