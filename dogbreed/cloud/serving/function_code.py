@@ -40,6 +40,7 @@ _ALONE = (
 # Where the model's files lie in the zip.
 _MODEL_FOLDER = "model"
 _KEPT = 4  # zips in the cache
+_LEVEL = 4  # half the time of zlib's usual 6, and 3 % larger
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 _COMPILE = """
 import compileall, py_compile, sys
@@ -162,5 +163,5 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
             # Readable for everyone: the function is another user.
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
-            packed.writestr(entry, content)
+            packed.writestr(entry, content, compresslevel=_LEVEL)
     return raw.getvalue()

@@ -35,6 +35,7 @@ _UNUSED = (
     *(f"PIL/_{name}." for name in ("avif", "imagingcms", "imagingft", "imagingtk", "imagingmath", "imagingmorph")),
     *(f"pillow.libs/lib{name}-" for name in ("avif", "freetype", "harfbuzz", "lcms2", "brotlicommon", "brotlidec")),
     "pillow.libs/libpng16-",
+    "multipart/",  # an old name of python-multipart
 )
 
 
