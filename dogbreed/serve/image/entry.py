@@ -14,6 +14,7 @@ import sys
 HANDLER = "dogbreed.serve.lambda_handler.handler"
 # Set by Lambda: where events come from, and what is to answer them.
 _EVENTS, _NAMED = "AWS_LAMBDA_RUNTIME_API", "_HANDLER"
+_BESIDE = "/opt/ml"
 _WORDS = ("serve", "lambda")
 
 
@@ -23,6 +24,8 @@ def main(words: list[str]) -> None:
     if word == "lambda" or os.environ.get(_EVENTS):
         named = rest[:1] if word == "lambda" else words[:1]
         handler = named[0] if named and "." in named[0] else os.environ.get(_NAMED) or HANDLER
+        # Beside which the function looks for its model.
+        os.environ["LAMBDA_TASK_ROOT"] = _BESIDE
         become("awslambdaric", handler if "." in handler else HANDLER)
     elif word == "serve":
         become("dogbreed", *words)
