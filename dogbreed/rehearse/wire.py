@@ -90,7 +90,8 @@ def write(call: Call, result: dict[str, Any] | AwsError) -> Response:
     number = str(uuid.uuid4())
     serializer = get_serializer_class(call.service, call.protocol)(call.model, SerializationContext(number))
     told = serializer.serialize(result)
-    status = (isinstance(result, AwsError) and result.status) or told["status_code"]
+    status = result.status if isinstance(result, AwsError) else _own_status(call.model, result)
+    status = status or told["status_code"]
     response = Response(told["body"], status)
     for name, value in told["headers"].items():
         response.headers[name] = str(value)
@@ -163,6 +164,13 @@ def _params(request: Request, model: Any, labels: dict[str, Any], protocol: str)
         raise ValueError("the body is no JSON object")
     params: dict[str, Any] = PROTOCOL_PARSERS[protocol](model).parse(told)
     return params
+
+
+def _own_status(model: Any, result: dict[str, Any]) -> int:
+    """The status that an answer says of itself, as that of Lambda's Invoke does; else 0."""
+    members = model.output_shape.members if model.output_shape else {}
+    found = (result.get(name) for name, one in members.items() if one.serialization.get("location") == "statusCode")
+    return next(filter(None, found), 0)
 
 
 @cache
