@@ -1,21 +1,31 @@
-"""Several policies on the same traffic: written as `1-4@600/min`, compared, or searched for the cheapest that holds."""
+"""Several ways on the same traffic, each written in a word, compared, or searched for the cheapest that holds.
+
+`1-4@600/min` is a policy for instances, `0-4@600/min` one that scales to zero, `lambda:3008+2` a function of 3,008 MB
+of which 2 copies are kept started, `serverless:3072/20` a serverless endpoint that answers at most 20 requests at once.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dogbreed.capacity.policy import Metric, Semantics, TargetTracking
+from dogbreed.capacity import functions
+from dogbreed.capacity.functions import Copies, Prices
+from dogbreed.capacity.policy import Metric, Policy, Semantics
 from dogbreed.capacity.simulate import Instance, Result, simulate
 from dogbreed.capacity.traffic import Trace
 from dogbreed.errors import UsageError
 
 _POLICY = re.compile(r"(\d+)-(\d+)@(\d+(?:\.\d+)?)(/min|/s|x)?")
-_FORM = "write smallest-largest@target, such as 1-4@600/min, or 1-4@4x for requests at once"
+_COPIES = re.compile(r"(lambda|serverless)(?::(\d+))?(?:/(\d+))?(?:\+(\d+))?")
+_FORM = "write 1-4@600/min, 1-4@4x for requests at once, lambda:3008+2, or serverless:3072/20"
+# Memory in MB and requests at once, where nothing is said: one processor and the account's usual limit for Lambda,
+# for serverless what `dogbreed deploy` takes.
+_USUAL = {"lambda": (1769, 1000), "serverless": (3072, 5)}
 # What the course projects that this tool grew from had set, all with cool-downs of 30 s but the first.
 FAMILY = {
     "1-3@3/min": 300,
@@ -30,19 +40,31 @@ _SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _FAILING = 0.001
 
 
-def parse(text: str, policy: TargetTracking | None = None) -> TargetTracking:
+def parse(text: str, policy: Policy | None = None) -> Policy:
     """A policy in one word; what it does not say is as in `policy`. UsageError where it is none."""
     match = _POLICY.fullmatch(text.strip())
     if not match:
         raise UsageError(f"{text!r} is no policy", _FORM)
     smallest, largest, target, unit = match.groups()
-    base = policy or TargetTracking(1, 1, 1.0)
+    base = policy or Policy(1, 1, 1.0)
     value = float(target) * (60 if unit == "/s" else 1)
     metric: Metric = "concurrency" if unit == "x" else "invocations"
     return replace(base, smallest=int(smallest), largest=int(largest), target=value, metric=metric)
 
 
-def family() -> list[TargetTracking]:
+def copies(text: str, instance: Instance, cold_s: float) -> Copies | None:
+    """A function or serverless endpoint in one word; None where it is none, UsageError where it cannot be."""
+    match = _COPIES.fullmatch(text.strip())
+    if not match:
+        return None
+    kind, memory, limit, kept = match.groups()
+    usual = _USUAL[kind]
+    return Copies(
+        kind, int(memory or usual[0]), instance.services, int(limit or usual[1]), int(kept or 0), cold_s=cold_s
+    )
+
+
+def family() -> list[Policy]:
     """The policies of the projects that this tool grew from."""
     return [replace(parse(text), out_cooldown_s=cool, in_cooldown_s=cool) for text, cool in FAMILY.items()]
 
@@ -70,12 +92,12 @@ class Goal:
         )
 
 
-def candidates(trace: Trace, instance: Instance, largest: int) -> Iterator[TargetTracking]:
+def candidates(trace: Trace, instance: Instance, largest: int) -> Iterator[Policy]:
     """Policies worth a try: how many stay in the quiet hours, and how full an instance may get."""
     most = capacity(instance)
     for smallest in _counts(largest):
         for share in _SHARES:
-            yield TargetTracking(smallest, largest, round(most * share, 1))
+            yield Policy(smallest, largest, round(most * share, 1))
 
 
 def search(
@@ -90,10 +112,20 @@ def search(
 
 
 def compare(
-    trace: Trace, instance: Instance, policies: Sequence[TargetTracking], semantics: Semantics, seed: int
+    trace: Trace,
+    instance: Instance,
+    ways: Sequence[Policy | Copies],
+    semantics: Semantics,
+    seed: int,
+    prices: Callable[[Copies], Prices] = lambda _: Prices(None),
 ) -> list[Result]:
-    """One result for each policy, all on the same arrivals and service times."""
-    return [simulate(trace, instance, policy, semantics, seed=seed) for policy in policies]
+    """One result for each way, all on the same arrivals and service times."""
+    return [
+        functions.simulate(trace, way, prices(way), seed=seed)
+        if isinstance(way, Copies)
+        else simulate(trace, instance, way, semantics, seed=seed)
+        for way in ways
+    ]
 
 
 def _dearness(result: Result) -> tuple[float, float]:

@@ -31,6 +31,12 @@ class Histogram:
         """Count those of another histogram as well."""
         self.boxes += other.boxes
 
+    def mean(self) -> float:
+        """Seconds on average, to 1 %; NaN where there are none."""
+        total = self.count
+        middles = _LEAST_S * np.exp((np.arange(_BOXES) + 0.5) * _GROWTH)
+        return float((self.boxes * middles).sum() / total) if total else math.nan
+
     def centile(self, share: float) -> float:
         """Seconds within which this share lies, to 1 %; NaN where there are none."""
         total = self.count

@@ -8,9 +8,11 @@ little work for each request as possible, since a load generator that is slow it
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from dogbreed.capacity.histogram import Histogram, milliseconds
+from dogbreed.capacity.traffic import Arrivals
 from dogbreed.errors import DogbreedError, UsageError
 
 _CONNECTIONS = 1_000
@@ -93,7 +96,10 @@ def rates(first: float, last: float, steps: int) -> list[float]:
 
 
 class Target:
-    """Where the requests go, and the photos that are sent in turn."""
+    """Where the requests go, and the photos that are sent in turn; a subclass may make and read them otherwise."""
+
+    # For how many seconds a request may be sent again as it is.
+    fresh_s = math.inf
 
     def __init__(self, url: str, photos: Sequence[bytes], timeout_s: float = 30.0) -> None:
         """UsageError where `url` is no http or https address."""
@@ -103,17 +109,35 @@ class Target:
         self.host, self.secure = parts.hostname, parts.scheme == "https"
         self.port = parts.port or (443 if self.secure else 80)
         self.timeout_s = timeout_s
-        path = parts.path if parts.path.strip("/") else "/predict"
-        head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/octet-stream\r\n"
-        self.requests = [f"{head}Content-Length: {len(photo)}\r\n\r\n".encode() + photo for photo in photos]
+        self._host_header, self._path = parts.netloc, parts.path if parts.path.strip("/") else "/predict"
+        self._photos = photos
+        self._made: dict[int, tuple[float, bytes]] = {}
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._open = 0
+
+    def request(self, number: int) -> bytes:
+        """The bytes of the request of this number."""
+        index, now = number % len(self._photos), time.monotonic()
+        made, request = self._made.get(index, (-math.inf, b""))
+        if not request or now - made > self.fresh_s:
+            request = self.build(self._photos[index])
+            self._made[index] = now, request
+        return request
+
+    def build(self, photo: bytes) -> bytes:
+        """The request for a photo."""
+        head = f"POST {self._path} HTTP/1.1\r\nHost: {self._host_header}\r\nContent-Type: application/octet-stream\r\n"
+        return f"{head}Content-Length: {len(photo)}\r\n\r\n".encode() + photo
+
+    def outcome(self, status: str, head: bytes, body: bytes) -> str:
+        """What came of a request: its status, or what the answer says beside it. `head` is in small letters."""
+        return status
 
     async def ask(self, number: int) -> str:
         """Send a photo; the status of the answer, or what kept it from coming."""
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._ask(self.requests[number % len(self.requests)])
+                return await self._ask(self.request(number))
         except TimeoutError:
             return "timeout"
         except ConnectionRefusedError:
@@ -139,9 +163,9 @@ class Target:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-            await reader.readexactly(length)
+            body = await reader.readexactly(length)
             kept = b"connection: close" not in head
-            return head.split(b" ", 2)[1].decode("ascii")
+            return self.outcome(head.split(b" ", 2)[1].decode("ascii"), head, body)
         finally:
             if kept:
                 self._idle.append((reader, writer))
@@ -156,19 +180,31 @@ class Target:
         self._idle.clear()
 
 
-async def press(target: Target, plan: Sequence[float], seconds: float, seed: int = 0) -> AsyncIterator[Step]:
-    """Each rate of `plan` for `seconds`, with independent (Poisson) arrivals; each step is yielded when it is done.
+async def press(
+    target: Target, plan: Sequence[float], seconds: float, seed: int = 0, arrivals: Arrivals = "poisson"
+) -> AsyncGenerator[Step]:
+    """Each rate of `plan` for `seconds`; each step is yielded when it is done, and the caller may end it there.
 
-    Raises DogbreedError when the very first request gets no answer at all.
+    arrivals: independent of each other (poisson), or at equal distances (even). Raises DogbreedError when the very
+    first request gets no answer at all.
     """
     if (said := await target.ask(0)) in ("refused", "broken connection", "timeout"):
         raise DogbreedError(f"{target.host}:{target.port} does not answer: {said}", "is it running? dogbreed serve")
     rng = np.random.default_rng(seed)
     for rate in plan:
         step = Step(rate, seconds)
-        due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds + 10 * (rate * seconds) ** 0.5 + 10)))
-        await _step(target, step, due[due < seconds].tolist())
+        await _step(target, step, _due(rate, seconds, arrivals, rng))
         yield step
+
+
+def _due(rate: float, seconds: float, arrivals: Arrivals, rng: np.random.Generator) -> list[float]:
+    """When requests are due, in seconds from the beginning of a step."""
+    if not rate:
+        return []
+    if arrivals == "even":
+        return [(number + 0.5) / rate for number in range(math.ceil(rate * seconds))]
+    due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds + 10 * (rate * seconds) ** 0.5 + 10)))
+    return [float(at) for at in due[due < seconds]]
 
 
 async def _step(target: Target, step: Step, due: Sequence[float]) -> None:
@@ -192,5 +228,7 @@ async def _step(target: Target, step: Step, due: Sequence[float]) -> None:
         task = asyncio.create_task(one(number, at))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
+    if (rest := began + step.seconds - loop.time()) > 0:
+        await asyncio.sleep(rest)
     while under_way:
         await asyncio.wait(under_way)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from dogbreed.errors import UsageError
 
 Metric = Literal["invocations", "concurrency"]
+# The fewest and most instances at a second of the trace, where windows of the week change them.
+Bounds = Callable[[float], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,20 @@ class Semantics:
     in_step: float = 0.1
     # Observed: four to seven minutes until a new instance answers.
     start_s: int = 330
+    # dogbreed's own alarm for steps: one minute at or above the threshold.
+    step_points: int = 1
+    # Observed once: from the first failing call of an idle service to the decision, and from there to an answer.
+    wake_s: int = 102
+    wake_start_s: int = 462
 
 
 @dataclass(frozen=True)
-class TargetTracking:
-    """Between `smallest` and `largest` instances at `target` a minute (or at once, for concurrency) for each."""
+class Policy:
+    """Between `smallest` and `largest` instances at `target` a minute (or at once, for concurrency) for each.
+
+    steps: (requests a minute and instance, instances more at once), rising. bounds: others than smallest and largest
+    at times. A `smallest` of 0 is scaling to zero: what comes then fails, until its failing has started an instance.
+    """
 
     smallest: int
     largest: int
@@ -48,12 +60,16 @@ class TargetTracking:
     out_cooldown_s: int = 300
     in_cooldown_s: int = 300
     scale_in: bool = True
+    steps: tuple[tuple[float, int], ...] = ()
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.smallest <= self.largest:
+        if not 0 <= self.smallest <= self.largest or not self.largest:
             raise UsageError(
-                f"{self.smallest} to {self.largest} instances", "--min is at least 1 and not more than --max"
+                f"{self.smallest} to {self.largest} instances", "--min is 0 or more and not more than --max"
             )
+        if self.steps and self.metric != "invocations":
+            raise UsageError("steps go by requests a minute", "give a target such as 600/min with them")
         if not (math.isfinite(self.target) and self.target > 0):
             raise UsageError(f"a target of {self.target:g}", "a number above 0 of requests for each instance")
         if min(self.out_cooldown_s, self.in_cooldown_s) < 0:
@@ -62,49 +78,69 @@ class TargetTracking:
     def words(self) -> str:
         """For people."""
         unit = "/min" if self.metric == "invocations" else " at once"
-        return f"{self.smallest}-{self.largest} at {self.target:g}{unit}"
+        more = "".join(f", +{add} from {above:g}/min" for above, add in self.steps)
+        windows = ", by schedule" if self.bounds else ""
+        return f"{self.smallest}-{self.largest} at {self.target:g}{unit}{more}{windows}"
+
+    def range(self, now: float) -> tuple[int, int]:
+        """The fewest and most instances at a second of the trace."""
+        return self.bounds(now) if self.bounds else (self.smallest, self.largest)
 
 
 class Scaler:
     """The alarms and the policy, fed with metric points; says how many instances are wanted."""
 
-    def __init__(self, policy: TargetTracking, semantics: Semantics) -> None:
+    def __init__(self, policy: Policy, semantics: Semantics) -> None:
         self.policy, self.semantics = policy, semantics
-        self.wanted = policy.smallest
+        self.wanted, _ = policy.range(0.0)
         self._period = semantics.period_s[policy.metric]
         self._points: deque[tuple[float, float, int]] = deque()  # seen from, value, instances in service
         self._seen: deque[tuple[float, int]] = deque(maxlen=max(1, semantics.low_s // self._period))
-        self._out_until = self._in_until = float("-inf")
+        self._out_until = self._in_until = self._step_until = float("-inf")
         self._out_to = 0
+        self._stepped = 0
+        self._wakes_at: float | None = None
 
     def put(self, end: float, value: float, in_service: int) -> None:
         """A metric point of the period that ended at `end`; alarms see it later."""
         self._points.append((end + self.semantics.delay_s[self.policy.metric], value, in_service))
 
+    def fail(self, now: float) -> None:
+        """A request failed because there is no instance at all."""
+        if self._wakes_at is None and not self.wanted:
+            self._wakes_at = now + self.semantics.wake_s
+
     def look(self, now: float) -> int:
         """Evaluate the alarms at `now`; the instances wanted from now on."""
+        smallest, largest = self.policy.range(now)
+        # Documented: a new minimum or maximum acts at once, whatever the cool-downs.
+        self.wanted = min(max(self.wanted, smallest), largest)
+        if self._wakes_at is not None and now >= self._wakes_at:
+            self._wakes_at = None
+            self.wanted = max(self.wanted, min(1, largest))
         fresh = False
         while self._points and self._points[0][0] <= now:
             _, value, in_service = self._points.popleft()
             self._seen.append((value, in_service))
             fresh = True
         if fresh:
-            self._act(now)
+            self._act(now, smallest, largest)
         return self.wanted
 
-    def _act(self, now: float) -> None:
+    def _act(self, now: float, smallest: int, largest: int) -> None:
         policy, own = self.policy, self.semantics
         recent = list(self._seen)[-own.high_points :]
         value, in_service = self._seen[-1]
         # Documented: proportional to how far the metric is off, rounded up; the formula itself is inferred.
         fitting = math.ceil(round(in_service * value / policy.target, 9))
         if len(recent) == own.high_points and all(point > policy.target for point, _ in recent):
-            capacity = min(policy.largest, fitting)
+            capacity = min(largest, fitting)
             # During the cool-down only a larger scale-out than the last one acts.
             if capacity > self.wanted and (now >= self._out_until or capacity > self._out_to):
                 self.wanted = self._out_to = capacity
                 self._out_until = now + policy.out_cooldown_s
                 self._in_until = float("-inf")
+        self._step(now, largest)
         low = own.low_share * policy.target
         if (
             policy.scale_in
@@ -113,7 +149,19 @@ class Scaler:
             and now >= max(self._in_until, self._out_until)
         ):
             step = max(1, math.floor(self.wanted * own.in_step))
-            capacity = max(policy.smallest, fitting, self.wanted - step)
+            capacity = max(smallest, fitting, self.wanted - step)
             if capacity < self.wanted:
                 self.wanted = capacity
                 self._in_until = now + policy.in_cooldown_s
+
+    def _step(self, now: float, largest: int) -> None:
+        """Documented: while a step's cool-down lasts, only what a higher step adds more than it is added."""
+        recent = [value for value, _ in list(self._seen)[-self.semantics.step_points :]]
+        if len(recent) < self.semantics.step_points:
+            return
+        add = max((add for above, add in self.policy.steps if min(recent) >= above), default=0)
+        already = self._stepped if now < self._step_until else 0
+        if add > already and self.wanted < largest:
+            self.wanted = min(largest, self.wanted + add - already)
+            self._stepped, self._step_until = add, now + self.policy.out_cooldown_s
+            self._in_until = float("-inf")

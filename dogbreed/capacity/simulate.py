@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogbreed.capacity.histogram import Histogram, milliseconds
-from dogbreed.capacity.policy import Scaler, Semantics, TargetTracking
+from dogbreed.capacity.policy import Policy, Scaler, Semantics
 from dogbreed.capacity.queueing import Exact, Fast, Servers
 from dogbreed.capacity.traffic import Arrivals, Trace
 from dogbreed.errors import UsageError
@@ -41,9 +41,10 @@ class Instance:
 
 @dataclass
 class Result:
-    """What came of it; lists have an entry for each minute."""
+    """What came of it; lists have an entry for each minute. `words`: what was tried; `policy`: that of instances."""
 
-    policy: TargetTracking
+    words: str
+    policy: Policy | None = None
     requests: int = 0
     failed: int = 0
     instance_seconds: float = 0.0
@@ -55,9 +56,16 @@ class Result:
     p95: list[float] = field(default_factory=list)
     # Sum of all waits, for comparison with theory.
     waited_s: float = 0.0
+    # Requests that waited for a copy of a function to start.
+    cold: int = 0
+    # US dollars, where they do not follow from hours of instances.
+    usd: Decimal | None = None
+    by_use: bool = False
 
     def cost(self, per_hour: Decimal | None) -> Decimal | None:
-        """US dollars of the instances, from launch to end."""
+        """US dollars of the instances, from launch to end, or of what was used."""
+        if self.by_use:
+            return self.usd
         return None if per_hour is None else per_hour * Decimal(str(round(self.instance_seconds / 3600, 6)))
 
     def to_json(self, per_hour: Decimal | None) -> dict[str, Any]:
@@ -65,9 +73,10 @@ class Result:
         cost = self.cost(per_hour)
         shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
         return {
-            "policy": self.policy.words(),
+            "policy": self.words,
             "requests": self.requests,
             "failed": self.failed,
+            "cold_starts": self.cold,
             **{f"{name}_ms": milliseconds(self.latencies.centile(share)) for name, share in shares.items()},
             "instance_hours": round(self.instance_seconds / 3600, 3),
             "usd": None if cost is None else str(round(cost, 4)),
@@ -85,7 +94,7 @@ class Result:
 def simulate(
     trace: Trace,
     instance: Instance,
-    policy: TargetTracking,
+    policy: Policy,
     semantics: Semantics | None = None,
     *,
     arrivals: Arrivals = "poisson",
@@ -96,23 +105,23 @@ def simulate(
     semantics = semantics or Semantics()
     mean = float(np.mean(instance.services))
     precise = trace.requests <= EXACT_LIMIT if exact is None else exact
-    count = policy.smallest * instance.threads
+    count = policy.range(0.0)[0] * instance.threads
     servers: Servers = Exact(count, instance.longest_wait) if precise else Fast(count, instance.longest_wait, mean)
     return _Replay(trace, instance, policy, semantics, servers).run(arrivals, seed)
 
 
 class _Replay:
     def __init__(
-        self, trace: Trace, instance: Instance, policy: TargetTracking, semantics: Semantics, servers: Servers
+        self, trace: Trace, instance: Instance, policy: Policy, semantics: Semantics, servers: Servers
     ) -> None:
         self.trace, self.instance, self.servers = trace, instance, servers
         self.scaler = Scaler(policy, semantics)
-        self.start_s = semantics.start_s
+        self.start_s, self.wake_start_s = semantics.start_s, semantics.wake_start_s
         self.period = semantics.period_s[policy.metric]
         self.concurrency = policy.metric == "concurrency"
-        self.in_service, self.launched = policy.smallest, policy.smallest
+        self.in_service = self.launched = self.scaler.wanted
         self.starting: deque[float] = deque()  # when each new instance begins to answer
-        self.result = Result(policy)
+        self.result = Result(policy.words(), policy)
         self.in_period = 0.0
         self.minute = Histogram()
         self.minute_requests = self.minute_failed = 0
@@ -131,6 +140,8 @@ class _Replay:
             at = (at + len(times)) % len(pool)
             waits = self.servers.serve(times, drawn)
             self.count(times, waits, drawn)
+            if len(times) and not self.in_service:
+                self.scaler.fail(second)
             result.instance_seconds += self.launched
             end = int(second) + 1
             if end % self.period == 0:
@@ -145,8 +156,8 @@ class _Replay:
         """What the policy wants, and what has started since."""
         wanted = self.scaler.look(now)
         while self.launched < wanted:
+            self.starting.append(now + (self.start_s if self.launched else self.wake_start_s))
             self.launched += 1
-            self.starting.append(now + self.start_s)
         while self.launched > wanted:
             self.launched -= 1
             if self.starting:
@@ -174,7 +185,10 @@ class _Replay:
         self.in_period += float(latencies.sum()) if self.concurrency else len(times)
 
     def put(self, end: float) -> None:
-        """A metric point: requests a minute, or requests at once, for each instance in service."""
+        """A metric point: requests a minute, or requests at once, for each instance in service; none without any."""
+        if not self.in_service:
+            self.in_period = 0.0
+            return
         scale = 1 / self.period if self.concurrency else 60 / self.period
         self.scaler.put(end, self.in_period * scale / self.in_service, self.in_service)
         self.in_period = 0.0

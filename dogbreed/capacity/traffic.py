@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +18,20 @@ Arrivals = Literal["poisson", "even"]
 _FORM = "two columns, time (seconds or ISO 8601) and requests, in equal steps"
 _LONGEST_STEP_S = 3600
 _DAY_S = 86_400
+_EPOCH_S = 1e9
 SHAPES = ("daily", "spiky", "ramp", "flash")
 
 
 @dataclass(frozen=True)
 class Trace:
-    """counts[i] requests (int64) arrive from i * step_s to (i + 1) * step_s seconds after the beginning."""
+    """counts[i] requests (int64) arrive from i * step_s to (i + 1) * step_s seconds after the beginning.
+
+    begin: when that was (aware), None where it is not known; then it is as good as a Monday's midnight.
+    """
 
     counts: NDArray[np.int64]
     step_s: int
+    begin: datetime | None = None
 
     @property
     def seconds(self) -> int:
@@ -87,7 +92,16 @@ def read(path: Path) -> Trace:
             raise UsageError(words, "fill the gap; a step without requests has the count 0")
     if step != int(step) or step > _LONGEST_STEP_S:
         raise UsageError(f"{path} has steps of {step:g} s", f"whole seconds, at most {_LONGEST_STEP_S}")
-    return Trace(np.asarray(counts, np.int64), int(step))
+    # Small numbers are seconds from some beginning, large ones from 1970.
+    begin = datetime.fromtimestamp(times[0], UTC) if times[0] > _EPOCH_S else None
+    return Trace(np.asarray(counts, np.int64), int(step), begin)
+
+
+def of(counts: Sequence[int], step_s: int, begin: datetime) -> Trace:
+    """A trace of counts that are known; UsageError where there are none."""
+    if not sum(counts):
+        raise UsageError("there were no requests in that time", "give more --hours, or made traffic such as daily:20/s")
+    return Trace(np.asarray(counts, np.int64), step_s, begin)
 
 
 def make(shape: str, peak: float, hours: float = 24.0, seed: int = 0) -> Trace:

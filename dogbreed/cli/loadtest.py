@@ -1,22 +1,31 @@
-"""`dogbreed loadtest`: what a service can answer, and the target for scaling that follows from it."""
+"""`dogbreed loadtest`: what a service can answer, what that costs, and the target for scaling that follows from it."""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dogbreed.cli.options import DryRun, Json, NoColor, Quiet, Verbose, Yes
+from dogbreed.cli.loadtest_target import Price, Tested, endpoint, function, read_photos, service
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from dogbreed.capacity.load import Step, Target, Verdict
+    from dogbreed.capacity.load import Step, Verdict
+    from dogbreed.capacity.traffic import Arrivals
 
 _STOP_AT = 0.5  # share of failed requests at which nothing more is learnt
+_HERE = ("127.0.0.1", "localhost", "::1")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+# How long a request is taken to last before one has been seen.
+_UNSEEN_S = 1.0
 
 
 def add(app: typer.Typer) -> None:
@@ -27,128 +36,201 @@ def add(app: typer.Typer) -> None:
 def loadtest(
     url: Annotated[str | None, typer.Option(help="A service, such as that of dogbreed serve.")] = None,
     run: Annotated[str | None, typer.Option(help="Start a service of this run here, and end it afterwards.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="NAME", help="A SageMaker endpoint.")] = None,
+    function: Annotated[str | None, typer.Option(metavar="NAME", help="A Lambda function, by its alias live.")] = None,
     rate: Annotated[str, typer.Option(help="Requests a second: 20, or from..to in steps.")] = "5..200",
-    duration: Annotated[float, typer.Option(min=1, help="Seconds in all.")] = 60.0,
+    duration: Annotated[str, typer.Option(help="In all: 60s, 5m.")] = "60s",
     steps: Annotated[int, typer.Option(min=1, max=50, help="Steps from the first rate to the last.")] = 8,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Replay this traffic in place of --rate.")
+    ] = None,
+    arrivals: Annotated[
+        Literal["poisson", "even"], typer.Option(help="Independent of each other, or at equal distances.")
+    ] = "poisson",
     photos: Annotated[Path | None, typer.Option(help="Folder of photos to send in turn; default: drawn ones.")] = None,
     p99: Annotated[float, typer.Option("--p99", help="Objective in ms for 99 % of the answers.")] = 500.0,
     errors: Annotated[float, typer.Option(help="Objective: at most this share may fail.")] = 0.001,
     safety: Annotated[float, typer.Option(help="Share of the highest rate within the objective to aim at.")] = 0.7,
-    instances: Annotated[int, typer.Option(min=1, help="Instances behind the address.")] = 1,
+    instances: Annotated[int | None, typer.Option(min=1, help="Instances behind an address; 1.")] = None,
+    max_usd: Annotated[float, typer.Option(help="Stop before the requests cost more than this.")] = 1.0,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waits and answers by rate.")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    config: Config = None,
+    no_config: NoConfig = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Send photos at a rising rate, whether or not answers come, and say what the service holds.
+    """Send photos at a rising rate, whether or not answers come, and say what the service holds and costs.
 
     A time counts from when a request was due, so a service that stalls is not spared. It stops early when half of a
-    step fails. Requests to another machine may cost money there, so that is asked first.
+    step fails or the money is spent. The result is kept in runs/loadtests, where dogbreed scale finds it.
 
-    Example: dogbreed loadtest --run starter --rate 10..400
+    Example: dogbreed loadtest --run starter --rate 10..400 --duration 2m
     """
     import asyncio
 
     from dogbreed.capacity import load
     from dogbreed.errors import EXIT_FOUND, UsageError
 
-    if (url is None) == (run is None):
-        raise UsageError("name what to test", "one of --url and --run")
-    if not (p99 > 0 and 0 <= errors < 1 and 0 < safety <= 1):
+    if sum(one is not None for one in (url, run, endpoint, function)) != 1:
+        raise UsageError("name what to test", "one of --url, --run, --endpoint and --function")
+    if not (p99 > 0 and 0 <= errors < 1 and 0 < safety <= 1 and max_usd >= 0):
         raise UsageError("an objective that cannot be", "--p99 above 0, --errors from 0 to 1, --safety from 0 to 1")
-    plan = _plan(rate, steps)
-    seconds = duration / len(plan)
+    plan, seconds = _replayed(trace) if trace else _plan(rate, steps, duration)
     count = round(sum(plan) * seconds)
-    ui.note(f"about {count:,} requests in {len(plan)} steps of {seconds:.1f} s, {plan[0]:g} to {plan[-1]:g} a second")
+    if not count:
+        raise UsageError("that is no request at all", "give a higher --rate, or a longer --duration")
+    ui.note(
+        f"about {count:,} requests in {len(plan)} steps of {seconds:.1f} s, {min(plan):g} to {max(plan):g} a second"
+    )
     if dry_run:
         ui.note("dry run: nothing was sent")
         return
-    bodies = _photos(photos)
+    bodies = read_photos(photos)
     done: list[Step] = []
-
-    async def press(target: Target) -> None:
-        async for step in load.press(target, plan, seconds):
-            done.append(step)
-            ui.note(_words(step))
-            if step.failed > _STOP_AT:
-                ui.note("stopped: half of the requests failed")
-                break
-        target.close()
-
-    with _service(url, run) as address:
-        target = load.Target(address, bodies)
-        if target.host not in ("127.0.0.1", "localhost", "::1"):
-            question = f"send about {count:,} requests to {target.host}, which may cost money there?"
-            if not ui.confirm(question, yes=yes):
-                ui.note("nothing was sent")
-                return
-        asyncio.run(press(target))
-    verdict = load.judge(done, p99 / 1000, errors, safety, instances)
-    _answer(done, verdict, p99)
+    with _tested(url, run, endpoint, function, bodies, region, config, use_file=not no_config) as tested:
+        if tested.away and not ui.confirm(
+            f"send about {count:,} requests to {tested.words}, {_expected(tested.price, count)}?", yes=yes
+        ):
+            ui.note("nothing was sent")
+            return
+        asyncio.run(_press(tested, plan, seconds, arrivals, Decimal(str(max_usd)), done))
+    if not done:
+        raise typer.Exit(EXIT_FOUND)
+    verdict = load.judge(done, p99 / 1000, errors, safety, instances or tested.instances)
+    best = max((step for step in done if step.rate == verdict.held), key=lambda step: step.rate, default=done[0])
+    million = tested.price.per_million(verdict.held, best.latencies.mean()) if verdict.held else None
+    said = {"tested": tested.words, "instances": instances or tested.instances, "verdict": verdict.to_json()}
+    said |= {"usd_per_million": None if million is None else str(round(million, 4))}
+    said |= {"steps": [step.to_json() for step in done]}
+    _keep(said)
+    if picture:
+        _draw(picture, tested.words, done)
+    _answer(said, done, verdict, p99, million)
     if not verdict.held:
         raise typer.Exit(EXIT_FOUND)
 
 
-def _plan(text: str, steps: int) -> list[float]:
+async def _press(
+    tested: Tested, plan: Sequence[float], seconds: float, arrivals: Arrivals, max_usd: Decimal, done: list[Step]
+) -> None:
+    """Send what is planned into `done`, until it fails or costs too much."""
+    from dogbreed.capacity import load
+
+    spent, takes = Decimal(0), _UNSEEN_S
+    pressing = load.press(tested.target, plan, seconds, arrivals=arrivals)
+    for upcoming in plan:
+        price = tested.price.of_request(takes)
+        if price is not None and spent + price * round(upcoming * seconds) > max_usd:
+            ui.note(f"stopped: {dollars(spent)} spent, and the next step would go above --max-usd {max_usd}")
+            break
+        step = await anext(pressing)
+        done.append(step)
+        ui.note(_words(step))
+        if step.latencies.count:
+            takes = step.latencies.mean()
+        spent += (tested.price.of_request(takes) or Decimal(0)) * step.sent
+        if step.failed > _STOP_AT:
+            ui.note("stopped: half of the requests failed")
+            break
+    await pressing.aclose()
+    tested.target.close()
+
+
+def _plan(text: str, steps: int, duration: str) -> tuple[list[float], float]:
+    """The rates, and for how many seconds each is kept."""
     from dogbreed.capacity.load import rates
     from dogbreed.errors import UsageError
 
+    match = _DURATION.fullmatch(duration.strip())
+    total = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"] if match else 0.0
+    if not 1 <= total <= 86_400:
+        raise UsageError(f"{duration!r} is no duration", "such as 60s or 5m, from a second to a day")
     first, dots, last = text.partition("..")
     try:
-        return rates(float(first), float(last if dots else first), steps)
+        plan = rates(float(first), float(last if dots else first), steps)
     except ValueError:
         raise UsageError(f"{text!r} is no rate", "requests a second, such as 20 or 5..200") from None
+    return plan, total / len(plan)
 
 
-def _photos(folder: Path | None) -> list[bytes]:
-    from dogbreed.errors import UsageError
-    from dogbreed.infer.photo import PHOTO_SUFFIXES, read_bytes
+def _replayed(path: Path) -> tuple[list[float], float]:
+    from dogbreed.capacity import traffic
 
-    if folder is None:
-        from dogbreed.data.cache import cache_dir
-        from dogbreed.data.sample import draw_sample
-
-        folder = cache_dir() / "loadtest"
-        if not folder.is_dir():
-            draw_sample(folder, breeds=2, photos=8, seed=0)
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)[:200]
-    if not paths:
-        raise UsageError(f"there are no photos in {folder}", "give a folder of photos, or leave out --photos")
-    return [read_bytes(path) for path in paths]
+    found = traffic.read(path)
+    return [count / found.step_s for count in found.counts.tolist()], float(found.step_s)
 
 
 @contextmanager
-def _service(url: str | None, run: str | None) -> Iterator[str]:
-    """The address to test; a service of `run` is another process, so that it does not share this one's interpreter."""
-    import subprocess
-    import sys
-    from json import loads
+def _tested(
+    url: str | None,
+    run: str | None,
+    of_endpoint: str | None,
+    of_function: str | None,
+    photos: Sequence[bytes],
+    region: str | None,
+    config: str | None,
+    *,
+    use_file: bool,
+) -> Iterator[Tested]:
+    from dogbreed.capacity.load import Target
 
-    from dogbreed.errors import DogbreedError
-
-    if url:
-        yield url
+    if run is not None:
+        with service(run) as address:
+            yield Tested(Target(address, photos), f"a service of {run} on this machine")
         return
-    command = [sys.executable, "-m", "dogbreed", "serve", "--run", str(run), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout and process.stderr
-        try:
-            said = "".join(iter(process.stdout.readline, "}\n"))
-            if not said:
-                raise DogbreedError(f"the service did not start: {process.stderr.read().strip()}", "dogbreed doctor")
-            # Its log has a line for each request; nobody reads it, and it must not fill the pipe.
-            _drain(process.stderr)
-            yield loads(said + "}")["url"]
-        finally:
-            process.terminate()
+    if url is not None:
+        target = Target(url, photos)
+        yield Tested(target, target.host, away=target.host not in _HERE)
+        return
+    from dogbreed import config as settings
+    from dogbreed.cloud.session import Aws
+
+    aws = Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)
+    yield endpoint(aws, of_endpoint, photos) if of_endpoint else function(aws, str(of_function), photos)
 
 
-def _drain(stream: object) -> None:
-    import threading
+def _expected(price: Price, count: int) -> str:
+    if not price.by_use:
+        return "which may cost money there" if price.hourly is None else f"which costs {dollars(price.hourly)} an hour"
+    one = price.of_request(_UNSEEN_S)
+    return "at an unknown price" if one is None else f"at most about {dollars(one * count)} if each takes a second"
 
-    threading.Thread(target=lambda: [None for _ in stream], daemon=True).start()  # type: ignore[attr-defined]
+
+def _keep(said: dict[str, Any]) -> None:
+    from json import dumps
+    from time import gmtime, strftime
+
+    from dogbreed.run import RUNS
+
+    path = RUNS / "loadtests" / f"{strftime('%Y%m%d-%H%M%S', gmtime())}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dumps(said, indent=2) + "\n", encoding="utf-8")
+        ui.note(f"kept: {path}")
+    except OSError as error:
+        ui.warn(f"the result is not kept: {path.parent}: {error.strerror}")
+
+
+def _draw(path: Path, heading: str, done: Sequence[Step]) -> None:
+    from dogbreed.capacity import picture
+
+    shares = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+    panels = [
+        picture.Panel("requests a second", [("sent", [step.rate for step in done])]),
+        picture.Panel("good answers a second", [("answered", [step.answered for step in done])]),
+        picture.Panel(
+            "ms until the answer",
+            [(name, [1000 * step.latencies.centile(share) for step in done]) for name, share in shares],
+        ),
+        picture.Panel("failed in per cent", [("failed", [100 * step.failed for step in done])]),
+    ]
+    picture.draw(path, heading, panels, "seconds", sum(step.seconds for step in done))
+    ui.note(f"drawn: {path}")
 
 
 def _words(step: Step) -> str:
@@ -161,9 +243,9 @@ def _words(step: Step) -> str:
     )
 
 
-def _answer(done: list[Step], verdict: Verdict, p99: float) -> None:
+def _answer(said: dict[str, Any], done: list[Step], verdict: Verdict, p99: float, million: Decimal | None) -> None:
     if ui.json:
-        ui.answer({"steps": [step.to_json() for step in done], "verdict": verdict.to_json()})
+        ui.answer(said)
         return
     columns = ("rate/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "failed")
     rows = []
@@ -180,6 +262,8 @@ def _answer(done: list[Step], verdict: Verdict, p99: float) -> None:
         if verdict.held
         else f"{most}; no rate held p99 <= {p99:g} ms"
     )
+    if million is not None:
+        ui.line(f"{dollars(million)} for a million requests at that rate")
     if verdict.held:
         ui.line(f"target for scaling: {verdict.target_per_minute:.0f}/min for each instance")
         ui.note(

@@ -17,8 +17,9 @@ from dogbreed.ui import ui
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dogbreed.capacity.policy import TargetTracking
-    from dogbreed.capacity.simulate import Result
+    from dogbreed.capacity.functions import Copies, Prices
+    from dogbreed.capacity.policy import Policy
+    from dogbreed.capacity.simulate import Instance, Result
     from dogbreed.capacity.traffic import Trace
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -45,12 +46,19 @@ class Simulation:
     start_minutes: float
     hours: float
     seed: int
+    to_zero: bool
+    steps: Sequence[str]
+    schedule: Sequence[str]
+    timezone: str
+    scale_in: bool
+    cold_s: float
+    picture: Path | None
 
 
-def run(asked: Simulation) -> None:
-    """Replay and show it; it computes, and asks no account."""
+def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) -> None:
+    """Replay and show it; it computes, and asks no account but for the traffic of an endpoint."""
     from dogbreed.capacity import compare as comparing
-    from dogbreed.capacity.policy import Semantics, TargetTracking
+    from dogbreed.capacity.policy import Semantics
     from dogbreed.capacity.simulate import Instance
     from dogbreed.errors import UsageError
     from dogbreed.pricing import Prices
@@ -61,13 +69,14 @@ def run(asked: Simulation) -> None:
         raise UsageError(
             f"{asked.instance_type} is not in the table of machines", "it is for the price; one such as ml.m5.large"
         )
-    trace = read(asked.trace, asked.hours, asked.seed)
+    if not asked.to_zero and not asked.smallest:
+        raise UsageError("--min 0", "at least 1; for none at all when idle: --to-zero")
+    trace = _trace(asked, config, use_file=use_file)
     instance = Instance((asked.service_ms / 1000,), asked.threads)
     most = comparing.capacity(instance)
     half = f"{most / 2:.1f}/min"
-    cool = replace(TargetTracking(1, 1, 1.0), out_cooldown_s=asked.out_cooldown_s, in_cooldown_s=asked.in_cooldown_s)
-    own = comparing.parse(f"{asked.smallest}-{asked.largest}@{asked.target or half}", cool)
-    policies = [own, *(policy for text in asked.compare for policy in _policies(text, own))]
+    own = _own(asked, trace, half)
+    ways = [own, *(way for text in asked.compare for way in _ways(text, own, instance, asked.cold_s))]
     semantics = Semantics(start_s=round(asked.start_minutes * 60))
     price = Prices.load().hourly(asked.instance_type, asked.region, "hosting")
     hourly = price.usd if price else None
@@ -84,7 +93,9 @@ def run(asked: Simulation) -> None:
             best, tried = comparing.search(trace, instance, goal, asked.largest, semantics, asked.seed)
         _found(best, tried, asked.p99_ms, hourly)
         return
-    results = comparing.compare(trace, instance, policies, semantics, asked.seed)
+    results = comparing.compare(trace, instance, ways, semantics, asked.seed, lambda one: _prices(one, asked.region))
+    if asked.picture:
+        _draw(asked.picture, trace, results)
     if ui.json:
         answers = [result.to_json(hourly) for result in results]
         ui.answer(answers if asked.compare else answers[0])
@@ -110,10 +121,96 @@ def read(text: str, hours: float, seed: int) -> Trace:
     return traffic.make(shape, peak, hours, seed)
 
 
-def _policies(text: str, own: TargetTracking) -> list[TargetTracking]:
+def _trace(asked: Simulation, config: str | None, *, use_file: bool) -> Trace:
+    """The traffic; of `endpoint:NAME` what CloudWatch has counted in the last `hours`."""
+    kind, _, name = asked.trace.partition(":")
+    if kind != "endpoint" or not name:
+        return read(asked.trace, asked.hours, asked.seed)
+    from dogbreed import config as settings
+    from dogbreed.capacity import traffic
+    from dogbreed.cloud import endpoint_traffic
+    from dogbreed.cloud.session import Aws
+
+    aws = Aws(settings.load({}, config=config, use_file=use_file).aws)
+    begin, counts = endpoint_traffic.by_minute(aws, name, asked.hours)
+    return traffic.of(counts, 60, begin)
+
+
+def _own(asked: Simulation, trace: Trace, half: str) -> Policy:
+    """The policy that the options say."""
+    from datetime import UTC, datetime, timedelta
+
+    from dogbreed.capacity import compare
+    from dogbreed.capacity.policy import Policy
+    from dogbreed.cloud import scaling_schedule as schedules
+    from dogbreed.cloud import scaling_wanted as asking
+
+    windows, zone = schedules.windows(asked.schedule), schedules.zone(asked.timezone)
+    begin = trace.begin or datetime(2024, 1, 1, tzinfo=zone).astimezone(UTC)  # a Monday
+    bounds = None
+    if windows:
+        of_minute: dict[int, tuple[int, int]] = {}
+
+        def bounds(second: float) -> tuple[int, int]:
+            minute = int(second) // 60
+            if minute not in of_minute:
+                when = begin + timedelta(minutes=minute)
+                of_minute[minute] = schedules.bounds_at(when, windows, asked.smallest, asked.largest, asked.timezone)
+            return of_minute[minute]
+
+    rest = replace(
+        Policy(1, 1, 1.0),
+        out_cooldown_s=asked.out_cooldown_s,
+        in_cooldown_s=asked.in_cooldown_s,
+        scale_in=asked.scale_in,
+    )
+    own = compare.parse(f"{asked.smallest}-{asked.largest}@{asked.target or half}", rest)
+    return replace(own, steps=tuple((one.above, one.add) for one in asking.steps(asked.steps)), bounds=bounds)
+
+
+def _ways(text: str, own: Policy, instance: Instance, cold_s: float) -> list[Policy | Copies]:
     from dogbreed.capacity import compare
 
-    return compare.family() if text == "family" else [compare.parse(text, own)]
+    if text == "family":
+        return list(compare.family())
+    alone = replace(own, steps=(), bounds=None)
+    return [compare.copies(text, instance, cold_s) or compare.parse(text, alone)]
+
+
+def _prices(copies: Copies, region: str) -> Prices:
+    """What a function or serverless endpoint costs by use; unknown stays unknown."""
+    from dogbreed.capacity.functions import Prices
+    from dogbreed.pricing import Prices as Table
+
+    table = Table.load()
+
+    def usd(key: str) -> Decimal | None:
+        figure = table.other(key, region)
+        return figure.usd if figure else None
+
+    if copies.kind == "serverless":
+        second = usd(f"sagemaker_serverless_second_{copies.memory_mb}")
+        return Prices(None if second is None else second * 1024 / copies.memory_mb)
+    million = usd("lambda_request")
+    return Prices(
+        usd("lambda_x86_gb_second"),
+        None if million is None else million / 1_000_000,
+        usd("lambda_provisioned_x86_gb_second"),
+        usd("lambda_provisioned_x86_duration_gb_second"),
+    )
+
+
+def _draw(path: Path, trace: Trace, results: list[Result]) -> None:
+    from dogbreed.capacity import picture
+
+    panels = [
+        picture.Panel("requests a minute", [("traffic", results[0].per_minute)]),
+        picture.Panel("in service", [(result.words, result.in_service) for result in results]),
+        picture.Panel("p95 in ms", [(result.words, [1000 * one for one in result.p95]) for result in results]),
+        picture.Panel("failed a minute", [(result.words, result.failures) for result in results]),
+    ]
+    picture.draw(path, f"{trace.requests:,} requests", panels, "hours", trace.seconds / 3600)
+    ui.note(f"drawn: {path}")
 
 
 def _found(best: Result | None, tried: list[Result], p99: float, hourly: Decimal | None) -> None:
@@ -132,7 +229,7 @@ def _found(best: Result | None, tried: list[Result], p99: float, hourly: Decimal
 
 
 def _table(results: list[Result], hourly: Decimal | None) -> None:
-    columns = ("policy", "p50 ms", "p95 ms", "p99 ms", "failed", "most", "instance hours", "cost")
+    columns = ("policy", "p50 ms", "p95 ms", "p99 ms", "failed", "cold", "most", "hours", "cost")
     rows = []
     for result in results:
         said: dict[str, Any] = result.to_json(hourly)
@@ -140,7 +237,7 @@ def _table(results: list[Result], hourly: Decimal | None) -> None:
         times = ["-" if said[f"{name}_ms"] is None else f"{said[f'{name}_ms']:g}" for name in ("p50", "p95", "p99")]
         cost = dollars(result.cost(hourly))
         hours = f"{said['instance_hours']:.1f}"
-        rows.append([said["policy"], *times, failed, said["most_instances"], hours, cost])
+        rows.append([said["policy"], *times, failed, said["cold_starts"] or "", said["most_instances"], hours, cost])
     ui.table(columns, rows, numbers=columns[1:])
 
 

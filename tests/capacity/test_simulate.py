@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogbreed.capacity import compare
-from dogbreed.capacity.policy import Scaler, Semantics, TargetTracking
+from dogbreed.capacity.policy import Policy, Scaler, Semantics
 from dogbreed.capacity.queueing import Exact, Fast
 from dogbreed.capacity.simulate import Instance, simulate
 from dogbreed.capacity.traffic import Trace
@@ -19,9 +19,9 @@ from dogbreed.errors import UsageError
 NEVER = 1e9
 
 
-def fixed(count: int) -> TargetTracking:
+def fixed(count: int) -> Policy:
     """So many instances, always."""
-    return TargetTracking(count, count, NEVER)
+    return Policy(count, count, NEVER)
 
 
 def trace(*counts: int, step_s: int = 60) -> Trace:
@@ -81,7 +81,7 @@ def test_waits_by_hand() -> None:
 def test_instances_by_hand() -> None:
     """600 requests a minute against a target of 100: three points, two minutes late, then as many as fit, at once."""
     semantics = Semantics(start_s=120)
-    result = simulate(trace(*[600] * 12), Instance((0.01,)), TargetTracking(1, 4, 100), semantics, arrivals="even")
+    result = simulate(trace(*[600] * 12), Instance((0.01,)), Policy(1, 4, 100), semantics, arrivals="even")
     # The third point ends at 180 s and is seen at 300 s: 4 are wanted from the minute that begins then.
     assert result.wanted == [1] * 5 + [4] * 7
     # They answer 120 s later.
@@ -91,7 +91,7 @@ def test_instances_by_hand() -> None:
 
 
 def test_scale_in_by_hand() -> None:
-    policy = TargetTracking(1, 4, 100, out_cooldown_s=0, in_cooldown_s=120)
+    policy = Policy(1, 4, 100, out_cooldown_s=0, in_cooldown_s=120)
     scaler = Scaler(policy, Semantics())
     scaler.wanted = 4
     wanted = []
@@ -115,7 +115,7 @@ def test_a_target_taken_for_requests_at_once() -> None:
 
 COUNTS = st.lists(st.integers(0, 400), min_size=1, max_size=40)
 POLICIES = st.builds(
-    lambda smallest, more, target, metric: TargetTracking(smallest, smallest + more, target, metric),
+    lambda smallest, more, target, metric: Policy(smallest, smallest + more, target, metric),
     st.integers(1, 4),
     st.integers(0, 6),
     st.floats(0.5, 500),
@@ -126,7 +126,7 @@ POLICIES = st.builds(
 @given(COUNTS, POLICIES, st.integers(1, 90), st.booleans(), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_requests_in_are_served_or_failed(
-    counts: list[int], policy: TargetTracking, step_s: int, exact: bool, threads: int
+    counts: list[int], policy: Policy, step_s: int, exact: bool, threads: int
 ) -> None:
     instance = Instance((0.5, 0.1), threads, longest_wait=1.0)
     result = simulate(trace(*counts, step_s=step_s), instance, policy, exact=exact)
@@ -161,7 +161,7 @@ def test_the_search_finds_the_cheapest_that_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "4", "1-4", "0-4@10", "4-1@10", "1-4@0", "1-4@-3", "1-4@nan", "1-4@10/h", "a-b@c", "1-4@1e400"]
+    "text", ["", "4", "1-4", "0-0@10", "4-1@10", "1-4@0", "1-4@-3", "1-4@nan", "1-4@10/h", "a-b@c", "1-4@1e400"]
 )
 def test_nonsense_is_no_policy(text: str) -> None:
     with pytest.raises(UsageError):

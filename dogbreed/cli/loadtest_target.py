@@ -1,0 +1,151 @@
+"""What a load test sends and where: a service at an address, a run, an endpoint or a function; and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dogbreed.capacity.load import Target
+    from dogbreed.cloud.session import Aws
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars, None where not known: `hourly` of all instances, or by use: a request, and a second of it."""
+
+    hourly: Decimal | None = None
+    request: Decimal | None = None
+    second: Decimal | None = None
+    by_use: bool = False
+
+    def of_request(self, seconds: float) -> Decimal | None:
+        """One request that takes so long; nothing more than the instances where these cost by the hour."""
+        if not self.by_use:
+            return Decimal(0)
+        if self.request is None or self.second is None:
+            return None
+        return self.request + self.second * Decimal(str(seconds))
+
+    def per_million(self, rate: float, seconds: float) -> Decimal | None:
+        """A million requests at `rate` a second, each of which takes `seconds`."""
+        if self.by_use:
+            one = self.of_request(seconds)
+            return None if one is None else one * 1_000_000
+        if self.hourly is None or rate <= 0:
+            return None
+        return self.hourly / Decimal(str(rate * 3600)) * 1_000_000
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Where the requests go, how many instances answer there, and what that costs. `words` for people."""
+
+    target: Target
+    words: str
+    instances: int = 1
+    price: Price = Price()
+    # Whether requests go to an account, or to a machine that is not this one.
+    away: bool = False
+
+
+def read_photos(folder: Path | None) -> list[bytes]:
+    """Up to 200 photos of a folder, or some that are drawn."""
+    from dogbreed.errors import UsageError
+    from dogbreed.infer.photo import PHOTO_SUFFIXES, read_bytes
+
+    if folder is None:
+        from dogbreed.data.cache import cache_dir
+        from dogbreed.data.sample import draw_sample
+
+        folder = cache_dir() / "loadtest"
+        if not folder.is_dir():
+            draw_sample(folder, breeds=2, photos=8, seed=0)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)[:200]
+    if not paths:
+        raise UsageError(f"there are no photos in {folder}", "give a folder of photos, or leave out --photos")
+    return [read_bytes(path) for path in paths]
+
+
+@contextmanager
+def service(run: str) -> Iterator[str]:
+    """The address of a service of `run`: another process, so that it does not share this one's interpreter."""
+    import subprocess
+    import sys
+    from json import loads
+
+    from dogbreed.errors import DogbreedError
+
+    command = [sys.executable, "-m", "dogbreed", "serve", "--run", str(run), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        try:
+            said = "".join(iter(process.stdout.readline, "}\n"))
+            if not said:
+                raise DogbreedError(f"the service did not start: {process.stderr.read().strip()}", "dogbreed doctor")
+            # Its log has a line for each request; nobody reads it, and it must not fill the pipe.
+            _drain(process.stderr)
+            yield loads(said + "}")["url"]
+        finally:
+            process.terminate()
+
+
+def _drain(stream: object) -> None:
+    import threading
+
+    threading.Thread(target=lambda: [None for _ in stream], daemon=True).start()  # type: ignore[attr-defined]
+
+
+def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
+    """An endpoint by its name, with its instances as they are now; DogbreedError where it does not serve."""
+    from dogbreed.cloud.serving.load_targets import EndpointTarget
+    from dogbreed.errors import DogbreedError
+    from dogbreed.pricing import Prices
+
+    client = aws.client("sagemaker")
+    seen = client.describe_endpoint(EndpointName=name)
+    if seen["EndpointStatus"] not in ("InService", "Updating"):
+        raise DogbreedError(f"endpoint {name} is {seen['EndpointStatus']}", "dogbreed status")
+    config = client.describe_endpoint_config(EndpointConfigName=seen["EndpointConfigName"])
+    wanted = {one["VariantName"]: one for one in config["ProductionVariants"]}
+    table, hourly, count = Prices.load(), Decimal(0), 0
+    for variant in seen["ProductionVariants"]:
+        own = wanted.get(variant["VariantName"], {})
+        if serverless := own.get("ServerlessConfig"):
+            memory = serverless["MemorySizeInMB"]
+            figure = table.other(f"sagemaker_serverless_second_{memory}", aws.region)
+            price = Price(request=Decimal(0), second=figure.usd if figure else None, by_use=True)
+            return Tested(EndpointTarget(aws, name, photos), f"serverless endpoint {name}", 1, price, away=True)
+        figure = table.hourly(own.get("InstanceType", ""), aws.region, "hosting")
+        instances = variant.get("CurrentInstanceCount", 0)
+        count += instances
+        hourly = hourly + figure.usd * instances if figure else Decimal("NaN")
+    known = Price(None if hourly.is_nan() else hourly)
+    words = f"endpoint {name} ({count} x {next(iter(wanted.values())).get('InstanceType', 'instance')})"
+    return Tested(EndpointTarget(aws, name, photos), words, max(1, count), known, away=True)
+
+
+def function(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
+    """A function by its name; an endpoint behind it costs extra, which is not counted."""
+    from dogbreed.cloud.serving.load_targets import FunctionTarget
+    from dogbreed.pricing import Prices
+
+    seen = aws.client("lambda").get_function_configuration(FunctionName=name)
+    table, memory = Prices.load(), int(seen["MemorySize"])
+    processor = "arm" if "arm64" in seen.get("Architectures", ()) else "x86"
+    million, second = (
+        table.other("lambda_request", aws.region),
+        table.other(f"lambda_{processor}_gb_second", aws.region),
+    )
+    price = Price(
+        request=million.usd / 1_000_000 if million else None,
+        second=second.usd * memory / 1024 if second else None,
+        by_use=True,
+    )
+    return Tested(FunctionTarget(aws, name, photos), f"function {name} of {memory} MB", 1, price, away=True)
