@@ -33,7 +33,7 @@ _SHOWN = (
 
 @dataclass(eq=False)
 class Alarm:
-    """One alarm: `request` as PutMetricAlarm was given it; `due` and `asked_at` are times of the clock."""
+    """One alarm: `request` as PutMetricAlarm was given it; the other times are the clock's."""
 
     region: str
     arn: str
@@ -45,6 +45,7 @@ class Alarm:
     reason_data: str = ""
     changed: datetime | None = None
     value: float | None = None
+    value_at: float = 0.0
     due: float = 0.0
     asked_at: float = 0.0
     tags: dict[str, str] = field(default_factory=dict)
@@ -143,7 +144,8 @@ class Records:
 
     def judged(self, alarm: Alarm, state: State, reason: str, data: Sequence[Datum]) -> bool:
         """Note what an evaluation came to; whether the state is another than before."""
-        alarm.value = next((value for _, value in reversed(data) if value is not None), None)
+        at, alarm.value = next((one for one in reversed(data) if one[1] is not None), (0, None))
+        alarm.value_at = at + alarm.period / 2
         if state == alarm.state:
             return False
         told = alarm.queries[0].get("MetricStat", {})

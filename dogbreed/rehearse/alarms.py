@@ -42,13 +42,14 @@ _BY_STATE: dict[State, str] = {
 
 @dataclass(frozen=True)
 class Fired:
-    """An alarm that asks an action of its own: `value` is the newest point that it was judged by."""
+    """An alarm that asks an action of its own; `value` is the newest point that it was judged by, `at` its middle."""
 
     region: str
     action: str
     alarm: str
     state: State
     value: float | None
+    at: float
 
 
 _LISTENERS: WeakKeyDictionary[Cloud, list[Callable[[Fired], None]]] = WeakKeyDictionary()
@@ -124,7 +125,7 @@ class Alarms:
         for action in alarm.request.get(_BY_STATE[alarm.state], []):
             if action.startswith(only):
                 alarm.asked_at = self._cloud.clock.time()
-                fired = Fired(alarm.region, action, alarm.name, alarm.state, alarm.value)
+                fired = Fired(alarm.region, action, alarm.name, alarm.state, alarm.value, alarm.value_at)
                 self._asked.put((alarm, fired, alarm.reason))
 
     def _act(self) -> None:
@@ -173,6 +174,5 @@ def add(cloud: Cloud) -> None:
     cloud.on_reset(metrics.clear)
     cloud.on_reset(alarms.records.clear)
     cloud.on_status(alarms.records.status)
-    cloud.on_status(
-        lambda: {"clock": {"now": f"{cloud.clock.now():%Y-%m-%d %H:%M:%S} UTC", "speed": cloud.clock.speed}}
-    )
+    cloud.on_status(lambda: {"clock": {"now": f"{cloud.clock.now():%F %T} UTC", "speed": cloud.clock.speed}})
+    cloud.control("time", lambda told: cloud.clock.time())

@@ -49,7 +49,9 @@ class Engine:
 
     def read(self, target: Target) -> Capacity:
         """How many there are. Raises ClientError or LookupError where the resource is not there."""
-        return target.kind.read(self.clients(target), target.resource)
+        now = target.kind.read(self.clients(target), target.resource)
+        target.saw(self._cloud.clock.time(), now.current)
+        return now
 
     def bounds(self, target: Target, now: Capacity) -> tuple[int, int]:
         """Of how many to how many there may be."""
@@ -74,14 +76,16 @@ class Engine:
                 threshold = self._threshold(fired)
                 self._step(policy, (threshold if fired.value is None else fired.value) - threshold, now, cause)
             elif fired.value is not None and fired.alarm == policy.alarms.get("high"):
-                self._out(policy, fired.value, now, cause)
+                self._out(policy, self._fit(policy, fired.value, fired.at), now, cause)
             elif fired.value is not None and fired.alarm == policy.alarms.get("low"):
-                self._in(policy, fired.value, now, cause)
+                self._in(policy, self._fit(policy, fired.value, fired.at), now, cause)
 
-    def _out(self, policy: Policy, value: float, now: Capacity, cause: str) -> None:
+    def _fit(self, policy: Policy, value: float, at: float) -> int:
+        return fitting(policy.target.in_service(at), value, policy.config["TargetValue"])
+
+    def _out(self, policy: Policy, fit: int, now: Capacity, cause: str) -> None:
         policy.low_at = float("-inf")
-        wanted = fitting(now.current, value, policy.config["TargetValue"])
-        self._raise(policy, wanted, now, cause)
+        self._raise(policy, fit, now, cause)
 
     def _raise(self, policy: Policy, wanted: int, now: Capacity, cause: str) -> None:
         target, clock = policy.target, self._cloud.clock.time()
@@ -95,10 +99,9 @@ class Engine:
         if may and self.set(target, capacity, cause):
             target.cooldown.went_out(clock, capacity, policy.seconds("Out"))
 
-    def _in(self, policy: Policy, value: float, now: Capacity, cause: str) -> None:
+    def _in(self, policy: Policy, fit: int, now: Capacity, cause: str) -> None:
         target, clock = policy.target, self._cloud.clock.time()
-        policy.low_at = clock
-        policy.fit = fitting(now.current, value, policy.config["TargetValue"])
+        policy.low_at, policy.fit = clock, fit
         voters = [one for one in self._records.policies_of(target) if one.scales_in]
         # Documented: only if all that may scale in agree, and then the largest of what they ask for.
         if any(clock - one.low_at > _FRESH_S for one in voters):

@@ -35,6 +35,8 @@ class Target:
     cooldown: Cooldown = field(default_factory=Cooldown)
     activities: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     acting: threading.Lock = field(default_factory=threading.Lock)
+    # When it was seen that how many are in service, oldest first.
+    seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_KEPT))
 
     @property
     def where(self) -> Where:
@@ -45,6 +47,15 @@ class Target:
     def kind(self) -> Dimension:
         """How it is read and changed."""
         return DIMENSIONS[self.dimension]
+
+    def saw(self, now: float, in_service: int) -> None:
+        """Note how many are in service."""
+        if not self.seen or self.seen[-1][1] != in_service:
+            self.seen.append((now, in_service))
+
+    def in_service(self, at: float) -> int:
+        """How many there were: a metric for each instance is of as many as there were when it was measured."""
+        return next((count for since, count in reversed(self.seen) if since <= at), self.seen[0][1])
 
     def names(self) -> dict[str, Any]:
         """What every answer about it begins with."""
