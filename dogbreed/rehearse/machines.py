@@ -32,6 +32,8 @@ _CONSOLE_BYTES = 65_536  # what GetConsoleOutput shows at most
 _AT_ONCE = 16
 _METADATA = "169.254.169.254"
 _INLET = "inlet"
+# What registries hold, which `docker` fetches: below the folder of the stand-in.
+_IMAGES = "images"
 # Where a machine notes that a port of it is another one of this computer: see `docker` in image/.
 PORTS = "/run/rehearse.ports"
 # A busy computer answers late, and one second is all that SDKs give the metadata service.
@@ -111,6 +113,7 @@ class Machine:
             binds=self.disk.binds(self.console),
             relays=[(_METADATA, 80, self.socket), ("127.0.0.1", port, server)],
             inlet=self.socket.with_name(_INLET),
+            keep=[server.with_name(_IMAGES)],
             cores=self.facts.cores,
             stay=True,
             note=self.disk.place(NOTE),

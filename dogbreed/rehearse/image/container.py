@@ -27,16 +27,7 @@ ROOT = os.environ.get("REHEARSE_ROOT", "")
 # The machine's own address where it has no network of its own, else empty.
 _ADDRESS = os.environ.get("REHEARSE_ADDRESS", "")
 PORTS = Path(f"{ROOT}/run/rehearse.ports")
-# What dogbreed's image sets: see serve/Dockerfile.
-_IMAGE = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "HOME": "/tmp",
-    "DOGBREED_PREDICT_RUN": "/opt/ml/model",
-    "DOGBREED_SERVE_HOST": "0.0.0.0",
-    "DOGBREED_SERVE_PORT": "8080",
-    "DOGBREED_SERVE_EMF": "true",
-}
+_DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _STEADY_S = 0.1, 60.0, 10.0
 _SHIP_EVERY_S = 1.0
 _LINES_A_CALL = 1000
@@ -213,33 +204,31 @@ def _wait(child: int, patience_s: float, ending: list[int]) -> int:
 def _become(made: Container, output: int) -> None:
     """Go on as the container's process; never returns."""
     try:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_DFL)
+        for one in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(one, signal.SIG_DFL)
         os.setsid()
         for number in (1, 2):
             os.dup2(output, number)
-        environment = _IMAGE | {"AWS_EC2_METADATA_DISABLED": "true"} | _pairs(made.told["env"])
-        code = _code(made.image)
+        config, root = made.told["config"], Path(made.told["root"])
+        environment = _DEFAULTS | _pairs(config.get("Env") or []) | _pairs(made.told["env"])
+        environment["AWS_EC2_METADATA_DISABLED"] = "true"
+        # The modules of the image; the interpreter and all other modules are those of this computer.
+        modules = [place for place in environment.get("PYTHONPATH", "").split(":") if (root / place[1:]).is_dir()]
         if ROOT:
             # No files of its own: the model is where the machine has it, the port at the machine's address.
             for source, target in made.mounts:
                 environment = {key: value.replace(target, str(source)) for key, value in environment.items()}
             environment |= _listens(made) | {"HOME": f"{ROOT}/tmp"}
+            environment["PYTHONPATH"] = ":".join(os.fspath(root / place[1:]) for place in modules)
         else:
-            _furnish(made)
-        environment |= {"PYTHONPATH": os.fspath(code), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
+            _furnish(made, {place: root / place[1:] for place in modules})
         os.chdir("/")
-        os.execve(sys.executable, [sys.executable, "-m", "dogbreed", *(made.command or ["serve"])], environment)
+        words = [*(config.get("Entrypoint") or []), *(made.command or config.get("Cmd") or [])]
+        program = sys.executable if words[0].startswith("python") else words[0]
+        os.execve(program, [program, *words[1:]], environment)
     except BaseException as error:  # it would be the supervisor that goes on  # noqa: BLE001
         os.write(2, f"container: {error}\n".encode())
     os._exit(127)
-
-
-def _code(image: str) -> Path:
-    """The folder with the package of an image; this very package where the image says nothing else."""
-    with suppress(OSError, ValueError, KeyError):
-        return Path(json.loads(Path(f"{ROOT}/opt/rehearse/images.json").read_text())[image])
-    return Path(__file__).parents[3]
 
 
 def _listens(made: Container) -> dict[str, str]:
@@ -254,10 +243,12 @@ def _listens(made: Container) -> dict[str, str]:
     return {"DOGBREED_SERVE_HOST": _ADDRESS, "DOGBREED_SERVE_PORT": str(port)}
 
 
-def _furnish(made: Container) -> None:
-    """Mounts, read-only files, another user and no rights, as far as they were asked for."""
+def _furnish(made: Container, modules: dict[str, Path]) -> None:
+    """The image's modules, mounts, read-only files, another user and no rights, as far as they were asked for."""
     kernel.unshare_files()
     folders = []
+    for target, source in modules.items():
+        kernel.show(source, target)
     for source, target in made.mounts:
         kernel.show(source, target)
         folders.append(target)
@@ -271,8 +262,9 @@ def _furnish(made: Container) -> None:
         kernel.give_up_all_rights()
     if any(text.startswith("no-new-privileges") for text in made.told["security-opt"]):
         kernel.no_new_privileges()
-    if made.told["user"] and kernel.has_users() and _may_run(made.told["user"]):
-        _become_user(made.told["user"])
+    user = made.told["user"] or made.told["config"].get("User")
+    if user and kernel.has_users() and _may_run(user):
+        _become_user(user)
 
 
 def _become_user(told: str) -> None:

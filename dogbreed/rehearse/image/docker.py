@@ -14,9 +14,11 @@ import secrets
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
 
 from dogbreed.rehearse.image import container
 from dogbreed.rehearse.image.container import Container
@@ -120,13 +122,20 @@ def _have(image: str) -> None:
     )  # fmt: skip
     if not asked.get("images"):
         raise DockerError(f"Error response from daemon: manifest for {image} not found: manifest unknown")
-    layers = json.loads(asked["images"][0].get("imageManifest") or "{}").get("layers") or []
-    for layer in layers[:1]:
-        _aws(
-            "ecr", "get-download-url-for-layer", "--region", found["region"], "--registry-id", found["account"],
-            "--repository-name", found["name"], "--layer-digest", str(layer.get("digest")),
-        )  # fmt: skip
-    _write(_STATE / "images.json", images | {image: {"pulled": time.time()}})
+    manifest = json.loads(asked["images"][0]["imageManifest"])
+    where = [f"--region={found['region']}", f"--registry-id={found['account']}", f"--repository-name={found['name']}"]
+    root = _STATE / "images" / secrets.token_hex(8)
+    for layer in manifest["layers"]:
+        with tarfile.open(_blob(where, layer["digest"])) as tar:
+            tar.extractall(root, filter="data")
+    config = json.loads(_blob(where, manifest["config"]["digest"]).read_bytes())["config"]
+    _write(_STATE / "images.json", images | {image: {"root": os.fspath(root), "config": config}})
+
+
+def _blob(where: list[str], digest: str) -> Path:
+    """A part of an image; the registry of the stand-in names a file."""
+    told = _aws("ecr", "get-download-url-for-layer", *where, f"--layer-digest={digest}")
+    return Path(unquote(urlsplit(told["downloadUrl"]).path))
 
 
 def _aws(*words: str) -> dict[str, Any]:
@@ -157,11 +166,12 @@ def _run(words: list[str]) -> int:
     name = told["name"] or f"c{secrets.token_hex(4)}"
     if any(one.name == name for one in _all()):
         raise DockerError(f'docker: Error response from daemon: Conflict. The container name "/{name}" is in use.', 125)
+    _have(told["image"])
+    told |= _read(_STATE / "images.json")[told["image"]]
     try:
         made = Container.of(_STATE / "containers", secrets.token_hex(32), name, told)
     except ValueError as error:
         raise DockerError(f"docker: {error}", 125) from None
-    _have(made.image)
     if not container.in_background(lambda: container.supervise(made)):
         os._exit(0)
     _say(made.id, 1)

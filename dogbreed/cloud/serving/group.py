@@ -1,0 +1,333 @@
+"""The auto-scaling group of the machines: as many as are wanted, replaced when they fail, renewed one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dogbreed.cloud.errors import code, is_missing
+from dogbreed.cloud.roles import PROPAGATION_S
+from dogbreed.cloud.serving.balancer import TargetGroup
+from dogbreed.cloud.serving.machine_template import ServiceTemplate
+from dogbreed.cloud.session import Aws, unpaired
+from dogbreed.errors import DogbreedError
+from dogbreed.plan import Found, Resource
+
+# How many machines the service was deployed with: what scaling makes of it since then stays.
+BEGUN = "dogbreed:instances"
+_TO = "ec2"
+# From the launch to the first good health check: Docker and the image are fetched meanwhile.
+_GRACE_S, _WARM_S = 300, 30
+# One more machine than wanted while one is renewed, never one fewer (AWS: "launch before terminating").
+_LEAST, _MOST = 100, 110
+_EACH_S, _START_S, _GONE_S = 600.0, 900.0, 900.0
+_LOOK_S, _AGAIN_S, _TELL_S = 1.0, 3.0, 60.0
+_GOING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
+_ENDED_WELL = ("Successful",)
+
+
+class Group(Resource):
+    """The group of `count` machines of `template`; `behind` tells whether a load balancer's target group has them."""
+
+    kind = "machine group"
+
+    def __init__(
+        self,
+        aws: Aws,
+        template: ServiceTemplate | None = None,
+        *,
+        count: int = 0,
+        subnets: Sequence[str] = (),
+        behind: bool = True,
+        price: Decimal | None = Decimal(0),
+        tell: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self.aws = aws
+        self.name = aws.name(_TO)
+        self._template, self._count, self._subnets = template, count, sorted(subnets)
+        self._behind, self._price, self._tell = behind, price, tell
+
+    def wanted(self) -> Mapping[str, Any]:
+        """What its machines are made of, where they are, who asks them, and with how many it was begun.
+
+        Not how many there are now: that is for scaling to say. Nothing where only the group itself is meant.
+        """
+        if self._template is None:
+            return {}
+        return {
+            "machines": self._template.wanted()["content"],
+            "subnets": self._subnets,
+            "behind a balancer": self._behind,
+            "begun with": str(self._count),
+            "tags": self.aws.tags(_TO),
+        }
+
+    def find(self) -> Found | None:
+        """DescribeAutoScalingGroups; None also while it is on its way out."""
+        seen = self.seen()
+        if seen is None or seen.get("Status"):
+            return None
+        tags = unpaired(seen.get("Tags"))
+        refresh = self._refresh()
+        going = refresh if refresh and refresh["Status"] in _GOING else None
+        inside = [one for one in seen["Instances"] if one["LifecycleState"] == "InService"]
+        state = f"{len(inside)} of {seen['DesiredCapacity']} in service"
+        if going:
+            state += f", {going.get('PercentageComplete', 0)} % renewed"
+        content = {
+            "machines": self._made_of(_goal(going) or seen.get("LaunchTemplate", {})),
+            "subnets": sorted(part.strip() for part in seen.get("VPCZoneIdentifier", "").split(",")),
+            "behind a balancer": bool(seen.get("TargetGroupARNs")),
+            "begun with": tags.get(BEGUN, ""),
+            "tags": self.aws.seen(tags, _TO),
+            "wanted": seen["DesiredCapacity"],
+        }
+        return Found(
+            seen["AutoScalingGroupARN"],
+            content,
+            state=state,
+            ours=self.aws.is_ours(tags),
+            created=seen.get("CreatedTime"),
+            error=self._trouble(refresh),
+        )
+
+    def seen(self) -> dict[str, Any] | None:
+        """As AWS shows it."""
+        found = self._asg.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
+        return dict(found[0]) if found else None
+
+    def create(self) -> None:
+        """Make it, and wait until all machines answer. One of this name that is being deleted goes first."""
+        request = {
+            "AutoScalingGroupName": self.name,
+            "LaunchTemplate": self._version(),
+            "MinSize": 1,
+            "MaxSize": self._count,
+            "DesiredCapacity": self._count,
+            "VPCZoneIdentifier": ",".join(self._subnets),
+            "Tags": self._tags(),
+            **self._health(),
+        }
+        if self._behind:
+            request["TargetGroupARNs"] = [TargetGroup(self.aws).arn()]
+        began = time.monotonic()
+        while True:
+            try:
+                self._asg.create_auto_scaling_group(**request)
+                break
+            except ClientError as error:
+                leaving = code(error) == "AlreadyExists"
+                if leaving and self.find():  # a command that was killed has made it
+                    break
+                if not leaving and "nstance Profile" not in str(error) and "nstanceProfile" not in str(error):
+                    raise
+                if time.monotonic() - began > (_GONE_S if leaving else PROPAGATION_S):
+                    raise
+                time.sleep(_AGAIN_S)
+        self._await_all(_START_S)
+
+    def update(self, found: Found) -> None:
+        """Change what differs; machines that are made of something else are renewed, each after the next one answers.
+
+        A renewal whose machines do not become healthy is taken back by AWS, and then is an error here.
+        """
+        wanted, has = self.wanted(), found.content
+        if any(wanted[key] != has[key] for key in ("subnets", "behind a balancer")):
+            self._asg.update_auto_scaling_group(
+                AutoScalingGroupName=self.name, VPCZoneIdentifier=",".join(self._subnets), **self._health()
+            )
+        if wanted["behind a balancer"] != has["behind a balancer"]:
+            self._join_balancer()
+        renew = wanted["machines"] != has["machines"]
+        if renew:
+            self._renew()
+        if wanted["begun with"] != has["begun with"]:
+            self._resize()
+        # Last, since it says that all before has been done.
+        self._asg.create_or_update_tags(Tags=self._tags())
+        if not renew:
+            self._await_all(_START_S)
+
+    def delete(self, found: Found) -> None:
+        """End all machines and remove it; waits, since what the machines use cannot go before them."""
+        try:
+            self._asg.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
+        except ClientError as error:
+            if is_missing(error):
+                return
+            if code(error) != "ScalingActivityInProgress" and code(error) != "ResourceInUse":
+                raise
+        deadline = time.monotonic() + _GONE_S
+        while self.seen() and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+
+    def hourly(self) -> Decimal | None:
+        """Of all its machines."""
+        return None if self._price is None else self._price * self._count
+
+    # -- parts
+
+    @property
+    def _asg(self) -> Any:
+        return self.aws.client("autoscaling")
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "HealthCheckType": "ELB" if self._behind else "EC2",
+            "HealthCheckGracePeriod": _GRACE_S,
+            "DefaultInstanceWarmup": _WARM_S,
+        }
+
+    def _tags(self) -> list[dict[str, Any]]:
+        # The machines have theirs from the launch template, before anything can go wrong.
+        tags = self.aws.tags(_TO) | {BEGUN: str(self._count)}
+        group = {"ResourceId": self.name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+        return [{**group, "Key": key, "Value": value} for key, value in tags.items()]
+
+    def _version(self) -> dict[str, str]:
+        found = self._template.find() if self._template else None
+        if found is None:
+            raise DogbreedError(f"there is no launch template {self.name}", "repeat the command")
+        return {"LaunchTemplateId": found.id, "Version": str(found.content["version"])}
+
+    def _made_of(self, template: Mapping[str, Any]) -> str:
+        """The content of a version of the launch template; "" where it is gone, or no fixed version."""
+        if not template.get("LaunchTemplateId"):
+            return ""
+        try:
+            found = self.aws.client("ec2").describe_launch_template_versions(
+                LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
+            )["LaunchTemplateVersions"]
+        except ClientError as error:
+            if is_missing(error):
+                return ""
+            raise
+        return str(found[0].get("VersionDescription", "")) if found else ""
+
+    def _join_balancer(self) -> None:
+        if self._behind:
+            self._asg.attach_load_balancer_target_groups(
+                AutoScalingGroupName=self.name, TargetGroupARNs=[TargetGroup(self.aws).arn()]
+            )
+        elif seen := self.seen():
+            self._asg.detach_load_balancer_target_groups(
+                AutoScalingGroupName=self.name, TargetGroupARNs=seen["TargetGroupARNs"]
+            )
+
+    def _resize(self) -> None:
+        seen = self.seen() or {}
+        self._asg.update_auto_scaling_group(
+            AutoScalingGroupName=self.name,
+            MinSize=min(int(seen.get("MinSize", 1)), self._count),
+            MaxSize=max(int(seen.get("MaxSize", 1)), self._count),
+            DesiredCapacity=self._count,
+        )
+
+    def _renew(self) -> None:
+        refresh = self._refresh()
+        if refresh and refresh["Status"] in _GOING:
+            self._cancel()
+        version = self._version()
+        began = self._asg.start_instance_refresh(
+            AutoScalingGroupName=self.name,
+            DesiredConfiguration={"LaunchTemplate": version},
+            Preferences={
+                "MinHealthyPercentage": _LEAST,
+                "MaxHealthyPercentage": _MOST,
+                "SkipMatching": True,
+                "AutoRollback": True,
+            },
+        )["InstanceRefreshId"]
+        seen = self.seen() or {}
+        longest = _START_S + _EACH_S * int(seen.get("DesiredCapacity", 1))
+        status = self._await(lambda: self._over(began), longest)
+        if status["Status"] not in _ENDED_WELL:
+            why = status.get("StatusReason") or "the new machines did not become healthy"
+            raise DogbreedError(
+                f"group {self.name} was not renewed ({status['Status']}): {why}",
+                "the machines before answer on; see dogbreed logs",
+            )
+
+    def _cancel(self) -> None:
+        try:
+            self._asg.cancel_instance_refresh(AutoScalingGroupName=self.name)
+        except ClientError as error:
+            if code(error) != "ActiveInstanceRefreshNotFound":
+                raise
+        self._await(lambda: None if (self._refresh() or {}).get("Status") in _GOING else {"Status": ""}, _START_S)
+
+    def _refresh(self, number: str = "") -> dict[str, Any] | None:
+        """The newest renewal, or the one of that id; None where there was none."""
+        one = {"InstanceRefreshIds": [number]} if number else {"MaxRecords": 1}
+        try:
+            found = self._asg.describe_instance_refreshes(AutoScalingGroupName=self.name, **one)["InstanceRefreshes"]
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return dict(found[0]) if found else None
+
+    def _over(self, number: str) -> dict[str, Any] | None:
+        seen = self._refresh(number)
+        return seen if seen and seen["Status"] not in _GOING else None
+
+    # -- waiting
+
+    def _await_all(self, longest_s: float) -> None:
+        """Until all machines that are wanted are in service, and healthy where a balancer asks them."""
+        began = datetime.now(UTC)
+
+        def there() -> dict[str, Any] | None:
+            seen = self.seen() or {}
+            inside = sum(one["LifecycleState"] == "InService" for one in seen.get("Instances", ()))
+            wanted = seen.get("DesiredCapacity", 0)
+            answer = TargetGroup(self.aws).healthy() if self._behind else inside
+            return seen if min(inside, answer) >= wanted else None
+
+        self._await(there, longest_s, began)
+
+    def _await(
+        self, over: Callable[[], dict[str, Any] | None], longest_s: float, since: datetime | None = None
+    ) -> dict[str, Any]:
+        """What `over` says at last; says every minute how it stands. DogbreedError after `longest_s` seconds, or when
+        machines cannot be had.
+        """
+        began = told = time.monotonic()
+        while (said := over()) is None:
+            now = time.monotonic()
+            trouble = self._trouble(None, since)
+            if trouble or now - began > longest_s:
+                words = trouble or f"its machines are not all healthy after {longest_s / 60:.0f} minutes"
+                raise DogbreedError(
+                    f"group {self.name}: {words}", "dogbreed logs, dogbreed status; or repeat the command"
+                )
+            if now - told >= _TELL_S:
+                told = now
+                found = self.find()
+                self._tell(f"  {self.name}: {found.state if found else 'not there'} after {(now - began) / 60:.0f} min")
+            time.sleep(_LOOK_S)
+        return said
+
+    def _trouble(self, refresh: Mapping[str, Any] | None, since: datetime | None = None) -> str:
+        """What went wrong last, in AWS's words; of activities only those since then, and only the newest counts."""
+        if refresh and refresh["Status"] in ("Failed", "RollbackFailed", "RollbackSuccessful", "RollbackInProgress"):
+            return str(refresh.get("StatusReason", refresh["Status"]))
+        newest = self._asg.describe_scaling_activities(AutoScalingGroupName=self.name, MaxRecords=1)["Activities"]
+        if not newest or newest[0]["StatusCode"] != "Failed":
+            return ""
+        if since and newest[0]["StartTime"] < since:
+            return ""
+        return str(newest[0].get("StatusMessage", "a machine could not be started"))
+
+
+def _goal(refresh: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What a renewal that goes on leads to; what was before, while it is taken back."""
+    if refresh is None or refresh["Status"] == "RollbackInProgress":
+        return None
+    found: Mapping[str, Any] | None = refresh.get("DesiredConfiguration", {}).get("LaunchTemplate")
+    return found
