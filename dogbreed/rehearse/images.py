@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -56,6 +57,12 @@ def environment(cloud: Cloud, uri: str) -> dict[str, str] | None:
 def files(cloud: Cloud, uri: str) -> Path | None:
     """The folder with all files that the image puts onto its base; None where there is no such image."""
     return _root(cloud, uri)[0]
+
+
+def _told(cloud: Cloud, uri: str) -> dict[str, Any]:
+    """The control `image`: where the files of an image are, and what it sets."""
+    found = {"code": code(cloud, uri), "files": files(cloud, uri)}
+    return {name: path and os.fspath(path) for name, path in found.items()} | {"environment": environment(cloud, uri)}
 
 
 def _root(cloud: Cloud, uri: str) -> tuple[Path | None, Mapping[str, str]]:
@@ -180,6 +187,7 @@ def add(cloud: Cloud) -> None:
     cloud.after("ecr", "CompleteLayerUpload", registry.complete)
     cloud.after("ecr", "DescribeImages", registry.sized)
     cloud.handle("ecr", "PutImage", registry.put)
+    cloud.control("image", lambda told: _told(cloud, str(told["uri"])))
     cloud.on_reset(registry.end)
     images_builds.add(cloud)
 

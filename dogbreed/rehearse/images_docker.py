@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -46,7 +47,8 @@ def aws(words: list[str]) -> int:
 
 def docker(words: list[str]) -> int:
     """Run `docker` with these words; the exit code."""
-    commands = {"login": _login, "build": _build, "push": _push}
+    commands = {"version": _version, "login": _login, "logout": _logout, "build": _build, "tag": _tag, "push": _push}
+    commands["image"] = _inspect
     if not words or words[0] not in commands:
         say(f"docker: the stand-in's docker knows {', '.join(commands)}\n", 2)
         return 1
@@ -64,6 +66,28 @@ def _login(words: list[str]) -> None:
         raise DockerfileError("Error: Cannot perform an interactive login from a non TTY device")
     (_folder() / "logins").open("a").write(f"{words[-1]}\n")
     say("Login Succeeded\n")
+
+
+def _logout(words: list[str]) -> None:
+    (_folder() / "logins").unlink(missing_ok=True)
+    say(f"Removing login credentials for {words[-1]}\n")
+
+
+def _version(words: list[str]) -> None:
+    say("28.0.0\n")
+
+
+def _tag(words: list[str]) -> None:
+    folder = _image(words[0])
+    if not folder.exists():
+        raise DockerfileError(f"No such image: {words[0]}")
+    shutil.copytree(folder, _image(words[1]), dirs_exist_ok=True)
+
+
+def _inspect(words: list[str]) -> None:
+    if not (folder := _image(words[-1])).exists():
+        raise DockerfileError(f"No such image: {words[-1]}")
+    say(f"{_digest((folder / 'config').read_bytes())}\n")
 
 
 def _build(words: list[str]) -> None:
