@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,12 @@ from dogbreed.cli import remote_training as shared
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
 from dogbreed.ui import ui
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dogbreed.cloud.remote import LogLine
+
+_SERVICES = ("endpoint", "serverless", "lambda", "ec2")
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of the run; see dogbreed runs.")]
 
 
@@ -21,8 +27,9 @@ def add(app: typer.Typer) -> None:
 
 
 def logs(
-    run: RunName,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or a service: endpoint, serverless, lambda, ec2.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    hours: Annotated[float, typer.Option(min=0.01, help="Of a service: how far to look back.")] = 1.0,
     wait_minutes: shared.WaitMinutes = None,
     region: shared.Region = None,
     config: Config = None,
@@ -32,10 +39,15 @@ def logs(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Show what the machines of a run wrote, or with --follow its progress until it ends.
+    """Show what the machines of a run wrote, or with --follow its progress; or what a deployed service writes.
 
-    Example: dogbreed logs 20261125-145338-ab12 --follow
+    dogbreed logs 20261125-145338-ab12 --follow
+
+    dogbreed logs endpoint --hours 3
     """
+    if run in _SERVICES:
+        _of_service(run, hours, region, config, follow=follow, use_file=not no_config)
+        return
     aws, found = _open(run, region, config, no_config)
     if follow and not json:
         found, state = shared.follow(aws, found, int(found.more.get("epochs", 1)), minutes=wait_minutes)
@@ -50,14 +62,33 @@ def logs(
         return
     from dogbreed.cloud import remote
 
+    _show(remote.backend(aws, found).logs(found, follow=follow))
+
+
+def _of_service(
+    door: str, hours: float, region: str | None, config: str | None, *, follow: bool, use_file: bool
+) -> None:
+    from dogbreed import config as settings
+    from dogbreed.cloud.serving import service_logs
+    from dogbreed.cloud.session import Aws
+    from dogbreed.errors import UsageError
+
+    if follow and ui.json:
+        raise UsageError("--json is one value, and --follow has no end", "leave out one of them")
+    aws = Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)
+    _show(service_logs.lines(aws, door, time.time() - hours * 3600, follow=follow))
+
+
+def _show(lines: Iterable[LogLine | None]) -> None:
+    """Print lines as they come, or as one JSON value."""
     shown: list[dict[str, Any]] = []
-    for line in filter(None, remote.backend(aws, found).logs(found, follow=follow)):
+    for line in filter(None, lines):
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time))
-        if json:
+        if ui.json:
             shown.append({"time": when, "host": line.host, "text": line.text})
         else:
             ui.line(f"{when} {line.host} {line.text}")
-    if json:
+    if ui.json:
         ui.answer(shown)
 
 

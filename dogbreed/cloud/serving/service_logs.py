@@ -1,0 +1,69 @@
+"""What a deployed service writes: the lines of its containers and functions, from CloudWatch Logs, as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dogbreed.cloud.errors import is_missing
+from dogbreed.cloud.remote import LogLine
+from dogbreed.cloud.session import Aws
+from dogbreed.errors import UsageError
+
+_LOOK_EVERY_S = 2.0
+# A line may be a little late in CloudWatch, so what is read overlaps what was read before.
+_OVERLAP_S = 60.0
+
+
+def groups(aws: Aws, door: str) -> list[str]:
+    """The log groups of a service, with that of the function in front of it."""
+    project = aws.settings.project
+    if door in ("endpoint", "serverless"):
+        return [f"/aws/sagemaker/Endpoints/{aws.name(door)}", f"/aws/lambda/{aws.name(door)}-front"]
+    return [f"/aws/lambda/{aws.name(door)}"] if door == "lambda" else [f"/dogbreed/{project}"]
+
+
+def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLine | None]:
+    """Lines from `since` (seconds since 1970) on, in order; with `follow` for ever, None when there was nothing new.
+
+    UsageError where the service has never written anything.
+    """
+    names, seen = groups(aws, door), dict[str, float]()
+    with ThreadPoolExecutor(len(names)) as pool:
+        while True:
+            found = list(pool.map(partial(_events, aws, since), names))
+            if not follow and all(one is None for one in found):
+                raise UsageError(f"{aws.name(door)} has written nothing in {aws.region}", "see: dogbreed status")
+            fresh = [one for events in found for one in events or () if one["eventId"] not in seen]
+            seen |= {one["eventId"]: one["timestamp"] / 1000 for one in fresh}
+            for one in sorted(fresh, key=lambda event: event["timestamp"]):
+                yield LogLine(one["timestamp"] / 1000, one["host"], one["message"].rstrip())
+            if not follow:
+                return
+            if fresh:
+                since = max(since, fresh[-1]["timestamp"] / 1000 - _OVERLAP_S)
+                seen = {event: when for event, when in seen.items() if when >= since}
+            else:
+                yield None
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _events(aws: Aws, since: float, group: str) -> list[dict[str, Any]] | None:
+    """FilterLogEvents; None where there is no such group."""
+    pages = aws.client("logs").get_paginator("filter_log_events")
+    try:
+        found = [
+            {**event, "host": event["logStreamName"].rsplit("/", 1)[-1][-20:]}
+            for page in pages.paginate(logGroupName=group, startTime=int(since * 1000))
+            for event in page["events"]
+        ]
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+    return found
