@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.cloud import Cloud
+    from dogbreed.rehearse.endpoint_components import Components
     from dogbreed.rehearse.endpoint_container import Reply
     from dogbreed.rehearse.endpoint_fleet import Fleet
+    from dogbreed.rehearse.endpoint_meters import Meter
     from dogbreed.rehearse.endpoint_replica import Replica
     from dogbreed.rehearse.endpoint_state import Endpoint
     from dogbreed.rehearse.endpoint_variant import Variant
@@ -31,6 +33,16 @@ _SHADOWS_AT_ONCE, _SHADOWS_WAITING = 16, 64
 _LATE = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+_NEEDED = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy inference components. "
+    "Please include Inference Component Name header or consider using SageMaker models."
+)
+_NEEDLESS = (
+    "Inference Component Name header is not allowed for endpoints without inference components. Please remove the "
+    "Inference Component Name header and try again."
 )
 
 
@@ -56,8 +68,10 @@ class ModelError(AwsError):
 class Invoke:
     """Answers InvokeEndpoint; `find` gives the endpoint that a call names."""
 
-    def __init__(self, cloud: Cloud, find: Callable[[Call], Endpoint | None], capture: Capture) -> None:
-        self._cloud, self._find, self._capture = cloud, find, capture
+    def __init__(
+        self, cloud: Cloud, find: Callable[[Call], Endpoint | None], components: Components, capture: Capture
+    ) -> None:
+        self._cloud, self._find, self._components, self._capture = cloud, find, components, capture
         self._shadows = ThreadPoolExecutor(_SHADOWS_AT_ONCE, thread_name_prefix="shadow")
         self._waiting = threading.BoundedSemaphore(_SHADOWS_WAITING)
 
@@ -74,25 +88,17 @@ class Invoke:
         if len(body) > LIMIT:
             raise _too_large(LIMIT)
         fleet = endpoint.fleets[0]
-        if not fleet.variants[0].source:
-            raise AwsError(
-                "ValidationError",
-                "Inference Component Name header is required for endpoints to which you plan to deploy inference "
-                "components. Please include Inference Component Name header or consider using SageMaker models.",
-            )
+        if bool(fleet.variants[0].source) == ("InferenceComponentName" in call.params):
+            raise AwsError("ValidationError", _NEEDLESS if fleet.variants[0].source else _NEEDED)
         if fleet.variants[0].serverless and len(body) > SERVERLESS_LIMIT:
             raise _too_large(SERVERLESS_LIMIT)
         return self._answer(call, endpoint, body, begun)
 
     def _answer(self, call: Call, endpoint: Endpoint, body: bytes, begun: float) -> dict[str, Any]:
-        asked = call.params.get("TargetVariant", "")
-        if asked and not (endpoint.fleets and endpoint.fleets[0].variant(asked)):
-            raise AwsError("ValidationError", f"Variant {asked} not found for endpoint {endpoint.name}.")
         headers = headers_of(call)
         dead: set[Replica] = set()
         while True:
-            fleet, variant, replica = self._taken(endpoint, asked, dead, begun)
-            meter = endpoint.meter(self._cloud, variant)
+            fleet, variant, replica, meter = self._taken(call, endpoint, dead, begun)
             try:
                 reply, took = ask(replica, body, headers)
             except BrokenError as error:
@@ -119,26 +125,33 @@ class Invoke:
             return answer(endpoint, self._cloud.account, variant.name, reply)
 
     def _taken(
-        self, endpoint: Endpoint, asked: str, dead: set[Replica], begun: float
-    ) -> tuple[Fleet, Variant, Replica]:
-        try:
-            found = endpoint.take(asked, dead)
-        except AwsError as error:
-            variant = endpoint.fleets[0].variants[0]
+        self, call: Call, endpoint: Endpoint, dead: set[Replica], begun: float
+    ) -> tuple[Fleet, Variant, Replica, Meter]:
+        """A replica that has been taken for this request, and whose it is. Raises AwsError where there is none."""
+        if name := call.params.get("InferenceComponentName"):
+            component = self._components.asked(endpoint.region, name, endpoint)
+            assert component.copies and component.meter
+            fleet, variant, meter = endpoint.fleets[0], component.copies, component.meter
+            replica = variant.take(dead)
+        else:
+            asked = call.params.get("TargetVariant", "")
+            try:
+                found = endpoint.take(asked, dead)
+            except AwsError as error:
+                meter = endpoint.meter(self._cloud, endpoint.fleets[0].variants[0])
+                meter.opened()
+                status = 429 if error.code == "ThrottlingException" else 500
+                meter.closed(status, instances=1, model_s=None, overhead_s=time.monotonic() - begun)
+                raise
+            if found is None:
+                raise AwsError("ValidationError", f"Variant {asked} not found for endpoint {endpoint.name}.")
+            fleet, variant, replica = found
             meter = endpoint.meter(self._cloud, variant)
-            meter.opened()
-            status = 429 if error.code == "ThrottlingException" else 500
-            meter.closed(status, instances=1, model_s=None, overhead_s=time.monotonic() - begun)
-            raise
-        if found is None:
-            raise AwsError("ValidationError", f"Variant {asked} not found for endpoint {endpoint.name}.")
-        fleet, variant, replica = found
-        meter = endpoint.meter(self._cloud, variant)
         meter.opened()
         if replica is None:
             meter.closed(503, instances=variant.count, model_s=None, overhead_s=time.monotonic() - begun)
             raise _unavailable()
-        return fleet, variant, replica
+        return fleet, variant, replica, meter
 
     def end(self) -> None:
         """Forget the copies that wait."""

@@ -38,7 +38,9 @@ class UnhealthyError(Exception):
 class Source:
     """What the replicas of one model are made of: its image, its model as it lies in S3, its variables, its logs."""
 
-    def __init__(self, cloud: Cloud, region: str, endpoint: str, model: dict[str, Any], role: str) -> None:
+    def __init__(
+        self, cloud: Cloud, region: str, endpoint: str, model: dict[str, Any], role: str, group: str = ""
+    ) -> None:
         self._cloud, self._region, self._endpoint, self._role = cloud, region, endpoint, role
         self.container: dict[str, Any] = model.get("PrimaryContainer") or model["Containers"][0]
         self.network = not model.get("EnableNetworkIsolation", False)
@@ -46,7 +48,7 @@ class Source:
         self._fetched: Path | None = None
         self._done = False
         self._lock = threading.Lock()
-        self.lines = Lines(cloud, region, role, f"{_LOGS}/{endpoint}")
+        self.lines = Lines(cloud, region, role, group or f"{_LOGS}/{endpoint}")
 
     def fetch(self) -> None:
         """Bring the model in, once. Raises UnhealthyError."""
@@ -100,7 +102,8 @@ class Variant:
         self.cloud, self.told, self.source = cloud, told, source
         self.name: str = told["VariantName"]
         self.weight = self.desired_weight = float(told.get("InitialVariantWeight", 1.0))
-        self.desired = int(told.get("InitialInstanceCount", 0))
+        scaling = told.get("ManagedInstanceScaling", {})
+        self.desired = int(told.get("InitialInstanceCount", scaling.get("MinInstanceCount", 0)))
         self.current: dict[str, Any] = {}
         self.wanted: dict[str, Any] = {}
         self.stage: tuple[str, str, datetime] | None = None
@@ -203,6 +206,8 @@ class Variant:
 
     def capacity(self) -> dict[str, Any]:
         """What of it depends on its kind."""
+        if not self.source:  # its instances hold copies of inference components
+            return {"CurrentInstanceCount": self.desired, "DesiredInstanceCount": self.desired}
         ready = sum(one.settled.is_set() and not one.closing for one in self.replicas)
         return {"CurrentInstanceCount": ready, "DesiredInstanceCount": self.desired}
 

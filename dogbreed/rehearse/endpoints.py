@@ -11,16 +11,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.rehearse import endpoint_components, endpoint_models
 from dogbreed.rehearse.calls import PASS, Passed
 from dogbreed.rehearse.endpoint_capture import Capture
+from dogbreed.rehearse.endpoint_components import Components
 from dogbreed.rehearse.endpoint_fleet import Fleet
 from dogbreed.rehearse.endpoint_invoke import Invoke
 from dogbreed.rehearse.endpoint_logs import Embedded
 from dogbreed.rehearse.endpoint_meters import NAMESPACE, Publisher
-from dogbreed.rehearse.endpoint_records import Record, Shelf, has_tags, shown_tags, tags_of
-from dogbreed.rehearse.endpoint_rules import check_config, check_deployment, check_model, in_progress
+from dogbreed.rehearse.endpoint_models import Models
+from dogbreed.rehearse.endpoint_records import Shelf, has_tags, shown_tags, tags_of
+from dogbreed.rehearse.endpoint_rules import check_deployment, in_progress
 from dogbreed.rehearse.endpoint_state import BUSY, Endpoint
 from dogbreed.rehearse.endpoint_update import Changes, Update, delete
 from dogbreed.rehearse.sagemaker_rules import invalid
@@ -38,9 +42,9 @@ class Hosting:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self.models: Shelf[Record] = Shelf("model", "model")
-        self.configs: Shelf[Record] = Shelf("endpoint-config", "endpoint configuration")
+        self.models = Models(cloud)
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint", "endpoint")
+        self.components = Components(cloud, self.models, self.endpoints)
         self._capture = Capture(cloud)
         self._publisher = Publisher(cloud, self._measured)
         self._lock = threading.Lock()
@@ -48,64 +52,15 @@ class Hosting:
 
     def _begin(self) -> None:
         self._capture, self._publisher = Capture(self._cloud), Publisher(self._cloud, self._measured)
-        self._invoke = Invoke(self._cloud, self._asked, self._capture)
+        self._invoke = Invoke(self._cloud, self._asked, self.components, self._capture)
         self._begun = False
-
-    # -- models and configurations
-
-    def create_model(self, call: Call) -> dict[str, Any]:
-        """CreateModel."""
-        check_model(self._cloud, call)
-        record = self._record(self.models, call, call.params["ModelName"])
-        self.models.add(call.region, record)
-        return {"ModelArn": record.arn}
-
-    def create_config(self, call: Call) -> dict[str, Any]:
-        """CreateEndpointConfig."""
-        check_config(self._cloud, call, {one.name: one.request for one in self.models.of(call.region)})
-        record = self._record(self.configs, call, call.params["EndpointConfigName"])
-        self.configs.add(call.region, record)
-        return {"EndpointConfigArn": record.arn}
-
-    def describe_model(self, call: Call) -> dict[str, Any]:
-        """DescribeModel."""
-        record = self.models.get(call.region, call.params["ModelName"], self._cloud.account)
-        told = _shown(record) | {"ModelArn": record.arn}
-        return told | {"EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False)}
-
-    def describe_config(self, call: Call) -> dict[str, Any]:
-        """DescribeEndpointConfig."""
-        record = self.configs.get(call.region, call.params["EndpointConfigName"], self._cloud.account)
-        return _shown(record) | {"EndpointConfigArn": record.arn}
-
-    def list_models(self, call: Call) -> dict[str, Any]:
-        """ListModels."""
-        return self.models.page(call.region, call.params, "Models", lambda one: _summary(one, "Model"))
-
-    def list_configs(self, call: Call) -> dict[str, Any]:
-        """ListEndpointConfigs."""
-        return self.configs.page(
-            call.region, call.params, "EndpointConfigs", lambda one: _summary(one, "EndpointConfig")
-        )
-
-    def delete_model(self, call: Call) -> dict[str, Any]:
-        """DeleteModel; also of one that an endpoint has, which has loaded it."""
-        record = self.models.get(call.region, call.params["ModelName"], self._cloud.account)
-        self.models.records.pop((call.region, record.name), None)
-        return {}
-
-    def delete_config(self, call: Call) -> dict[str, Any]:
-        """DeleteEndpointConfig; also of one in use, which AWS allows and warns of."""
-        record = self.configs.get(call.region, call.params["EndpointConfigName"], self._cloud.account)
-        self.configs.records.pop((call.region, record.name), None)
-        return {}
 
     # -- endpoints
 
     def create(self, call: Call) -> dict[str, Any]:
         """CreateEndpoint: refuse it, or start it."""
         told = call.params
-        config = self.configs.get(call.region, told["EndpointConfigName"], self._cloud.account)
+        config = self.models.config(call.region, told["EndpointConfigName"])
         check_deployment(told.get("DeploymentConfig", {}), 1)
         now, arn = self._cloud.clock.now(), self._arn(call.region, "endpoint", told["EndpointName"])
         endpoint = Endpoint(told["EndpointName"], arn, told, now, now, tags_of(told), call.region)
@@ -127,9 +82,9 @@ class Hosting:
     def update(self, call: Call) -> dict[str, Any]:
         """UpdateEndpoint: another configuration, by the DeploymentConfig that is given or was the last."""
         told, endpoint = call.params, self._endpoint(call)
-        config = self.configs.get(call.region, told["EndpointConfigName"], self._cloud.account)
+        config = self.models.config(call.region, told["EndpointConfigName"])
         # What is compared with must still be there.
-        self.configs.get(call.region, endpoint.config, self._cloud.account)
+        self.models.config(call.region, endpoint.config)
         deployment = told.get("DeploymentConfig", {})
         if told.get("RetainDeploymentConfig"):
             if deployment:
@@ -179,6 +134,8 @@ class Hosting:
         with endpoint.lock:
             if endpoint.state in BUSY:
                 raise in_progress(endpoint.arn)
+            if self.components.of(endpoint):
+                raise invalid(f'Endpoint "{endpoint.arn}" has inference components attached.')
             endpoint.enter(self._cloud, "Deleting")
 
         def end() -> None:
@@ -224,7 +181,7 @@ class Hosting:
     @property
     def shelves(self) -> list[Shelf[Any]]:
         """Everything that has tags."""
-        return [self.models, self.configs, self.endpoints]
+        return [self.models.models, self.models.configs, self.endpoints, self.components.shelf]
 
     # -- what people and tests ask of the stand-in
 
@@ -252,6 +209,7 @@ class Hosting:
         endpoints = list(self.endpoints.records.values())
         for one in endpoints:
             one.stop.set()
+        self.components.abandon()
         for one in endpoints:
             for fleet in one.everything():
                 fleet.abandon()
@@ -280,15 +238,8 @@ class Hosting:
     def _arn(self, region: str, kind: str, name: str) -> str:
         return f"arn:aws:sagemaker:{region}:{self._cloud.account}:{kind}/{name}"
 
-    def _record(self, shelf: Shelf[Record], call: Call, name: str) -> Record:
-        now = self._cloud.clock.now()
-        return Record(name, self._arn(call.region, shelf.kind, name), dict(call.params), now, now, tags_of(call.params))
-
     def _fleet(self, region: str, endpoint: Endpoint, config: dict[str, Any]) -> Fleet:
-        def model(name: str) -> dict[str, Any]:
-            return self.models.get(region, name, self._cloud.account).request
-
-        return Fleet(self._cloud, region, endpoint.name, config, model)
+        return Fleet(self._cloud, region, endpoint.name, config, partial(self.models.model, region))
 
     def _may_change(self, endpoint: Endpoint) -> None:
         if endpoint.state in BUSY:
@@ -331,25 +282,21 @@ class Hosting:
             for variant in {variant.name: variant for variant in running}.values():
                 data = one.meter(self._cloud, variant).passed(variant.limit)
                 found += [(one.region, NAMESPACE, datum) for datum in data]
+            for component in self.components.of(one):
+                assert component.meter
+                found += [(one.region, NAMESPACE, datum) for datum in component.meter.passed(0)]
         return found
 
     def _running(self, told: dict[str, Any]) -> list[Variant]:
         named = [one for one in self.endpoints.records.values() if one.name == told["endpoint"]]
-        return [variant for one in named for fleet in one.everything() for variant in fleet.everything]
+        copies = [component.copies for one in named for component in self.components.of(one) if component.copies]
+        return [*copies, *(variant for one in named for fleet in one.everything() for variant in fleet.everything)]
 
 
 def add(cloud: Cloud) -> None:
     """Register with the cloud."""
     hosting = Hosting(cloud)
     operations = {
-        "CreateModel": hosting.create_model,
-        "DescribeModel": hosting.describe_model,
-        "ListModels": hosting.list_models,
-        "DeleteModel": hosting.delete_model,
-        "CreateEndpointConfig": hosting.create_config,
-        "DescribeEndpointConfig": hosting.describe_config,
-        "ListEndpointConfigs": hosting.list_configs,
-        "DeleteEndpointConfig": hosting.delete_config,
         "CreateEndpoint": hosting.create,
         "DescribeEndpoint": hosting.describe,
         "ListEndpoints": hosting.list_endpoints,
@@ -360,6 +307,8 @@ def add(cloud: Cloud) -> None:
         "DeleteTags": hosting.tags,
         "ListTags": hosting.tags,
     }
+    endpoint_models.add(cloud, hosting.models)
+    endpoint_components.add(cloud, hosting.components)
     for operation, function in operations.items():
         cloud.handle("sagemaker", operation, function)
     cloud.handle("sagemaker-runtime", "InvokeEndpoint", hosting.ask)
@@ -369,15 +318,6 @@ def add(cloud: Cloud) -> None:
     cloud.control("busy", hosting.busy)
     cloud.on_reset(hosting.end)
     cloud.on_status(hosting.status)
-
-
-def _shown(record: Record) -> dict[str, Any]:
-    told = {name: value for name, value in record.request.items() if name != "Tags"}
-    return told | {"CreationTime": record.created}
-
-
-def _summary(record: Record, kind: str) -> dict[str, Any]:
-    return {f"{kind}Name": record.name, f"{kind}Arn": record.arn, "CreationTime": record.created}
 
 
 def _check_change(variant: Any, change: dict[str, Any]) -> None:
