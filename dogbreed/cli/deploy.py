@@ -139,7 +139,8 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
 
     aws = Aws(settings.aws)
     challenger = find(shadow) if shadow else None
-    wanted = Deployment(aws, settings.deploy, find(settings.predict.run), challenger, tell=ui.note)
+    detail = ui.note if ui.verbose else lambda line: None
+    wanted = Deployment(aws, settings.deploy, find(settings.predict.run), challenger, tell=ui.note, detail=detail)
     options: list[Option] = []
     if settings.deploy.to == "auto" or traffic:
         options = _options(wanted, traffic)

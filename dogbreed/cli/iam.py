@@ -45,7 +45,8 @@ def policy(
 ) -> None:
     """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
-    WHAT is train-sagemaker, train-ec2, deploy, invoke, status, destroy, audit, or setup for who makes the roles.
+    WHAT is train-sagemaker, train-ec2, deploy-endpoint, -serverless, -lambda or -ec2, front, image, scale, invoke,
+    status, destroy, destroy-services, audit, or setup for who makes the roles.
     It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
     <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
 
@@ -80,7 +81,7 @@ def setup(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Make the roles that training jobs and machines run with, so that who trains need not make any.
+    """Make the roles that jobs, machines and services run with, so that who trains or deploys need not make any.
 
     For an administrator, once for each project and region. It costs nothing; dogbreed destroy removes the roles.
 
@@ -89,15 +90,19 @@ def setup(
     from dogbreed import config as settings_module
     from dogbreed import plan as planning
     from dogbreed.cli.plans import carry_out
-    from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING
+    from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING
+    from dogbreed.cloud.policies_serving import EC2_SERVICE, ENDPOINT
     from dogbreed.cloud.roles import InstanceProfile, Role
     from dogbreed.cloud.session import Aws
 
     settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
     aws = Aws(settings.aws)
-    machines = Role(aws, EC2_TRAINING)
-    jobs = [] if settings.sagemaker.role else [Role(aws, SAGEMAKER_TRAINING, image=settings.sagemaker.image)]
-    plan = planning.make([*jobs, machines, InstanceProfile(aws, machines)])
+    images = {SAGEMAKER_TRAINING: settings.sagemaker.image, ENDPOINT: settings.deploy.image}
+    images[EC2_SERVICE] = settings.deploy.image
+    kinds = [kind for kind in KINDS if not (kind == SAGEMAKER_TRAINING and settings.sagemaker.role)]
+    roles = [Role(aws, kind, image=images.get(kind, "")) for kind in kinds]
+    profiles = [InstanceProfile(aws, role) for role in roles if role.of in (EC2_TRAINING, EC2_SERVICE)]
+    plan = planning.make([*roles, *profiles])
     carry_out(plan, aws, yes=yes, dry_run=dry_run, question="make these roles?")
     if json:
         ui.answer(plan.to_json())

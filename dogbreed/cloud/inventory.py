@@ -22,7 +22,9 @@ from dogbreed.cloud import running
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import GROUP, SecurityGroup
 from dogbreed.cloud.policies import EC2_TRAINING, KINDS
+from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.roles import InstanceProfile, Role
+from dogbreed.cloud.serving import deployment
 from dogbreed.cloud.session import PROJECT_TAG, Aws
 from dogbreed.plan import Found, Plan, Resource, Step
 
@@ -70,8 +72,8 @@ class Row:
 def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
     """Everything that the project can have, in the order in which it is made; `data`: what is kept goes as well."""
     roles = [Role(aws, kind) for kind in KINDS]
-    profile = next(role for role in roles if role.of == EC2_TRAINING)
-    found: list[Resource] = [Bucket(aws), *roles, InstanceProfile(aws, profile)]
+    profiles = [InstanceProfile(aws, role) for role in roles if role.of in (EC2_TRAINING, EC2_SERVICE)]
+    found: list[Resource] = [Bucket(aws), *roles, *profiles]
     found += [SecurityGroup(aws, vpc) for vpc in _vpcs(aws)]
     for name in MODULES:
         # A way of training may be absent from a build.
@@ -80,10 +82,25 @@ def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
             found += listing(aws) if listing else []
     # What runs is looked up here for all of them, machine by machine.
     found = [one for one in found if one.kind not in running.GROUPED]
+    services = _services(aws)
     if data:
-        for one in found:
+        for one in [*found, *services]:
             one.keep = ""
-    return list({(one.kind, one.name): one for one in [*found, *running.everything(aws)]}.values())
+    # Services last, so that they go first: a group of machines that is there makes up for each that is ended.
+    return list({(one.kind, one.name): one for one in [*found, *running.everything(aws), *services]}.values())
+
+
+def _services(aws: Aws) -> list[Resource]:
+    """The image, what each door has deployed, and what scales it; a build may lack some of these."""
+    found: list[Resource] = []
+    if find_spec("dogbreed.cloud.serving.image"):
+        found += import_module("dogbreed.cloud.serving.image").everything(aws)
+    for to in deployment.here():
+        found += deployment.door(to).everything(aws)
+    if find_spec("dogbreed.cloud.scaling"):
+        found += import_module("dogbreed.cloud.scaling").everything(aws)
+    # Roles are listed once for all, and go after everything that runs with them.
+    return [one for one in found if not isinstance(one, Role)]
 
 
 def look(wanted: Sequence[Resource]) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dogbreed.cloud import people_serving
 from dogbreed.cloud import policies_serving as serving
 from dogbreed.cloud.people_parts import (
     LOOKS_AT_NETWORK,
@@ -23,6 +24,7 @@ from dogbreed.cloud.people_parts import (
     making,
     own_things,
     pass_role,
+    profiles,
     public_parameter,
     roles,
     tagged,
@@ -42,12 +44,13 @@ _WATCHES_JOBS = ("sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemak
 
 
 def setup(scope: Scope) -> Document:
-    """`dogbreed iam setup`: make the roles that jobs and machines run with, and bring them up to date."""
+    """`dogbreed iam setup`: make the roles that jobs, machines and services run with, and bring them up to date."""
+    of_machines = (EC2_TRAINING, serving.EC2_SERVICE)
     return document(
         [
-            *making(scope, SAGEMAKER_TRAINING, EC2_TRAINING, profile=True),
+            *making(scope, *KINDS, profile=True),
             # To put the role of machines into its profile is to pass it on.
-            pass_role(EC2_TRAINING, scope.role_arn(EC2_TRAINING)),
+            *(pass_role(kind, scope.role_arn(kind)) for kind in of_machines),
         ]
     )
 
@@ -87,105 +90,15 @@ def train_ec2(scope: Scope) -> Document:
     )
 
 
-def deploy(scope: Scope) -> Document:
-    """Models, endpoints and functions of this project's names, their scaling, and the images they run."""
-    own = [
-        scope.arn("sagemaker", f"{kind}/{scope.project}-*")
-        for kind in ("model", "endpoint", "endpoint-config", "inference-component")
-    ]
-    kinds = ("Model", "Endpoint", "EndpointConfig", "InferenceComponent")
-    changes = [f"sagemaker:{verb}{kind}" for verb in ("Create", "Delete") for kind in kinds]
-    functions = scope.arn("lambda", f"function:{scope.project}-*")
-    repository = scope.arn("ecr", f"repository/{scope.project}*")
-    scaling = f"arn:{scope.partition}:application-autoscaling:{scope.region}:{scope.account}:scalable-target/*"
-    service = {"StringEquals": {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"}}
-    return document(
-        [
-            *bucket_use(scope),
-            *roles(scope, serving.ENDPOINT, serving.FRONT_OF_ENDPOINT),
-            allow(
-                "ServeModels",
-                [
-                    *changes,
-                    *(f"sagemaker:Describe{kind}" for kind in kinds),
-                    *("sagemaker:UpdateEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:AddTags"),
-                    *("sagemaker:ListTags", "sagemaker:InvokeEndpoint"),
-                ],
-                own,
-            ),
-            allow(
-                "Functions",
-                [
-                    *("lambda:CreateFunction", "lambda:DeleteFunction", "lambda:GetFunction", "lambda:InvokeFunction"),
-                    *("lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration", "lambda:PublishVersion"),
-                    *("lambda:CreateAlias", "lambda:UpdateAlias", "lambda:GetAlias", "lambda:TagResource"),
-                    *("lambda:PutFunctionConcurrency", "lambda:DeleteFunctionConcurrency", "lambda:ListTags"),
-                    *("lambda:PutProvisionedConcurrencyConfig", "lambda:GetProvisionedConcurrencyConfig"),
-                    "lambda:DeleteProvisionedConcurrencyConfig",
-                ],
-                functions,
-            ),
-            allow(
-                "Scale",
-                [
-                    *("application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"),
-                    *("application-autoscaling:DeregisterScalableTarget", "application-autoscaling:TagResource"),
-                    *("application-autoscaling:DeleteScalingPolicy", "application-autoscaling:PutScheduledAction"),
-                    "application-autoscaling:DeleteScheduledAction",
-                ],
-                scaling,
-            ),
-            allow(
-                "LookAtScaling",
-                [
-                    "application-autoscaling:DescribeScalableTargets",
-                    "application-autoscaling:DescribeScalingPolicies",
-                    "application-autoscaling:DescribeScalingActivities",
-                    "cloudwatch:GetMetricData",
-                ],
-                "*",
-            ),
-            allow(
-                "LetScalingWork",
-                "iam:CreateServiceLinkedRole",
-                scope.everywhere("iam", "role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/*"),
-                service,
-            ),
-            allow(
-                "Images",
-                [
-                    *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload"),
-                    *("ecr:CreateRepository", "ecr:DescribeImages", "ecr:DescribeRepositories"),
-                    *("ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:TagResource"),
-                    "ecr:UploadLayerPart",
-                ],
-                repository,
-            ),
-            allow("LoginToImages", "ecr:GetAuthorizationToken", "*"),
-            *key_use(scope),
-        ]
-    )
-
-
-def invoke(scope: Scope) -> Document:
-    """Ask this project's endpoints and functions for predictions, and nothing else."""
-    return document(
-        [
-            allow("Endpoints", "sagemaker:InvokeEndpoint", scope.arn("sagemaker", f"endpoint/{scope.project}-*")),
-            allow("Functions", "lambda:InvokeFunction", scope.arn("lambda", f"function:{scope.project}-*")),
-        ]
-    )
-
-
 def status(scope: Scope) -> Document:
     """`dogbreed status`: look at everything of this project, and read its ledger of runs."""
-    return document(looks(scope))
+    return document([*looks(scope), *people_serving.looks(scope)])
 
 
 def destroy(scope: Scope) -> Document:
-    """`dogbreed destroy`, with --data too: look at everything of this project and remove it."""
+    """`dogbreed destroy`, with --data too, but for services: look at everything of this project and remove it."""
     all_roles = [scope.role_arn(kind) for kind in KINDS]
-    profile = scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")
+    own_profiles = profiles(scope, *KINDS)
     things = [scope.arn("ec2", f"{kind}/*") for kind in ("instance", "launch-template", "security-group")]
     return document(
         [
@@ -203,9 +116,9 @@ def destroy(scope: Scope) -> Document:
                     *("iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"),
                     *("iam:ListInstanceProfilesForRole", "iam:RemoveRoleFromInstanceProfile"),
                 ],
-                [*all_roles, profile],
+                [*all_roles, *own_profiles],
             ),
-            allow("RemoveProfile", "iam:DeleteInstanceProfile", profile),
+            allow("RemoveProfile", "iam:DeleteInstanceProfile", own_profiles),
             allow("StopJobs", "sagemaker:StopTrainingJob", jobs(scope)),
             allow("RemoveLogs", "logs:DeleteLogGroup", group_arns(scope, scope.log_group)),
             allow(
@@ -227,12 +140,34 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
     "setup": setup,
     "train-sagemaker": train_sagemaker,
     "train-ec2": train_ec2,
-    "deploy": deploy,
-    "invoke": invoke,
+    "deploy-endpoint": people_serving.deploy_endpoint,
+    "deploy-serverless": people_serving.deploy_serverless,
+    "deploy-lambda": people_serving.deploy_lambda,
+    "deploy-ec2": people_serving.deploy_ec2,
+    "deploy-ec2-group": people_serving.deploy_ec2_group,
+    "front": people_serving.front,
+    "image": people_serving.image,
+    "scale": people_serving.scale,
+    "invoke": people_serving.invoke,
     "status": status,
     "destroy": destroy,
+    "destroy-services": people_serving.destroy_services,
     "audit": audit,
 }
+
+# What else it takes to deploy by a policy, each a policy of its own, as IAM's are short.
+_TOO = {
+    "deploy-endpoint": "front (unless --no-front), image (for the first deployment) and scale (once it is scaled)",
+    "deploy-serverless": "front (unless --no-front) and image (for the first deployment)",
+    "deploy-lambda": "",
+    "deploy-ec2": "deploy-ec2-group, and image for the first deployment",
+    "deploy-ec2-group": "deploy-ec2",
+    "front": "deploy-endpoint or deploy-serverless",
+    "image": "",
+    "destroy": "destroy-services, since destroy looks at and removes services too",
+    "destroy-services": "destroy",
+}
+_PASSES_ROLES = ("train-ec2", *(name for name in _TOO if not name.startswith("destroy")))
 
 
 def notes(purpose: str, scope: Scope) -> list[str]:
@@ -242,7 +177,9 @@ def notes(purpose: str, scope: Scope) -> list[str]:
         said.append(
             "its holder can give the roles any right: give it to administrators only, or set [aws] permissions_boundary"
         )
-    needs_roles = purpose in ("train-ec2", "deploy") or (purpose == "train-sagemaker" and not scope.role)
+    if too := _TOO.get(purpose):
+        said.append(f"grant these too: {too}")
+    needs_roles = purpose in _PASSES_ROLES or (purpose == "train-sagemaker" and not scope.role)
     if needs_roles and not scope.boundary:
         said.append(
             "it cannot make the roles that it passes on, as its holder could give itself any right by that: an "

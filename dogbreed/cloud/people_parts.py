@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from dogbreed.cloud.bucket import CHECKPOINTS, CODE, DATA, RUNS
-from dogbreed.cloud.policies import EC2_TRAINING, KINDS
+from dogbreed.cloud.policies import KINDS
 from dogbreed.cloud.policy_parts import Scope, Statement, allow
 from dogbreed.cloud.session import PROJECT_TAG
 
-_LOOKS_AT_BUCKET = (
+LOOKS_AT_BUCKET = (
     *("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketTagging", "s3:GetBucketPublicAccessBlock"),
     *("s3:GetBucketOwnershipControls", "s3:GetEncryptionConfiguration", "s3:GetBucketVersioning"),
     *("s3:GetBucketPolicy", "s3:GetLifecycleConfiguration", "s3:GetBucketLocation"),
 )
-_MAKES_BUCKET = (
+MAKES_BUCKET = (
     *("s3:CreateBucket", "s3:PutBucketTagging", "s3:PutBucketPublicAccessBlock", "s3:PutBucketOwnershipControls"),
     *("s3:PutEncryptionConfiguration", "s3:PutBucketVersioning", "s3:PutBucketPolicy", "s3:PutLifecycleConfiguration"),
 )
@@ -31,23 +31,23 @@ _MAKES_PROFILE = (
 LOOKS_AT_NETWORK = (
     *("ec2:DescribeSubnets", "ec2:DescribeRouteTables", "ec2:DescribeVpcEndpoints", "ec2:DescribeSecurityGroups"),
 )
+_MACHINES = "ec2.amazonaws.com"
 _READS_LOGS = ("logs:DescribeLogStreams", "logs:GetLogEvents", "logs:FilterLogEvents")
 
 
 def looks(scope: Scope) -> list[Statement]:
     """What it takes to find everything of the project."""
     roles = [scope.role_arn(kind) for kind in KINDS]
-    profile = scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")
     # These know no resources that could be named.
     everywhere = (
         *("sagemaker:ListTrainingJobs", "tag:GetResources", "ec2:DescribeSecurityGroups", "ec2:DescribeInstances"),
         *("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "logs:DescribeLogGroups"),
     )
     return [
-        allow("LookAtBucket", _LOOKS_AT_BUCKET, scope.bucket_arn),
+        allow("LookAtBucket", LOOKS_AT_BUCKET, scope.bucket_arn),
         allow("ReadRuns", "s3:GetObject", scope.objects(RUNS), scope.own_account),
         allow("LookAtRoles", _LOOKS_AT_ROLES, roles),
-        allow("LookAtProfile", "iam:GetInstanceProfile", profile),
+        allow("LookAtProfile", "iam:GetInstanceProfile", profiles(scope, *KINDS)),
         allow("LookAtJobs", ["sagemaker:DescribeTrainingJob", "sagemaker:ListTags"], jobs(scope)),
         allow(
             "LookAtLogs", ["logs:DescribeLogStreams", "logs:ListTagsForResource"], group_arns(scope, scope.log_group)
@@ -66,7 +66,7 @@ def bucket_use(scope: Scope) -> list[Statement]:
     objects = scope.objects(DATA, CODE, RUNS, CHECKPOINTS)
     return [
         # A bucket that is not there yet belongs to no account: the condition is for the objects.
-        allow("Bucket", [*_LOOKS_AT_BUCKET, *_MAKES_BUCKET], scope.bucket_arn),
+        allow("Bucket", [*LOOKS_AT_BUCKET, *MAKES_BUCKET], scope.bucket_arn),
         allow("Objects", _OBJECTS, objects, scope.own_account),
     ]
 
@@ -79,7 +79,7 @@ def roles(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
         return [*making(scope, *kinds, profile=profile), *passed]
     looks = [allow("LookAtRoles", _LOOKS_AT_ROLES, arns)]
     if profile:
-        looks.append(allow("LookAtProfile", _LOOKS_AT_PROFILE, profiles(scope)))
+        looks.append(allow("LookAtProfile", _LOOKS_AT_PROFILE, profiles(scope, *kinds)))
     return [*looks, *passed]
 
 
@@ -93,14 +93,15 @@ def making(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
         allow("MakeRoles", [*_MAKES_ROLES, *bounds], arns, bounded),
     ]
     if profile:
-        of_machines = scope.role_arn(EC2_TRAINING)
-        made.append(allow("Profile", [_LOOKS_AT_PROFILE, *_MAKES_PROFILE], [*profiles(scope), of_machines]))
+        of_machines = [scope.role_arn(kind) for kind in kinds if KINDS[kind].service == _MACHINES]
+        made.append(allow("Profile", [_LOOKS_AT_PROFILE, *_MAKES_PROFILE], [*profiles(scope, *kinds), *of_machines]))
     return made
 
 
-def profiles(scope: Scope) -> list[str]:
-    """The ARN of the instance profile of machines."""
-    return [scope.everywhere("iam", f"instance-profile/{scope.role_name(EC2_TRAINING)}")]
+def profiles(scope: Scope, *kinds: str) -> list[str]:
+    """The ARNs of the instance profiles of machines: those of `kinds` that are for EC2."""
+    named = [scope.role_name(kind) for kind in kinds if KINDS[kind].service == _MACHINES]
+    return [scope.everywhere("iam", f"instance-profile/{name}") for name in named]
 
 
 def pass_role(kind: str, role: str) -> Statement:
@@ -135,24 +136,25 @@ def own_things(scope: Scope, kinds: Sequence[str], makes: Sequence[str]) -> list
     ]
 
 
-def machines(scope: Scope) -> list[Statement]:
+def machines(scope: Scope, *, spot: bool = True) -> list[Statement]:
     """Start machines: with IMDSv2, this project's tag and encrypted disks only."""
     born = {f"aws:RequestTag/{PROJECT_TAG}": scope.project, "ec2:MetadataHttpTokens": "required"}
     starts = "ec2:RunInstances"
     image = f"arn:{scope.partition}:ec2:{scope.region}::image/*"
     used = ("launch-template", "network-interface", "security-group", "spot-instances-request", "subnet")
     service = "spot.amazonaws.com"
+    lets = allow(
+        "LetSpotWork",
+        "iam:CreateServiceLinkedRole",
+        scope.everywhere("iam", f"role/aws-service-role/{service}/*"),
+        {"StringEquals": {"iam:AWSServiceName": service}},
+    )
     return [
         # No key pair is among the resources, so none can be given; and no machine without IMDSv2.
         allow("StartMachines", starts, scope.arn("ec2", "instance/*"), {"StringEquals": born}),
         allow("WithVolumes", starts, scope.arn("ec2", "volume/*"), {"Bool": {"ec2:Encrypted": "true"}}),
         allow("Using", starts, [*(scope.arn("ec2", f"{kind}/*") for kind in used), image]),
-        allow(
-            "LetSpotWork",
-            "iam:CreateServiceLinkedRole",
-            scope.everywhere("iam", f"role/aws-service-role/{service}/*"),
-            {"StringEquals": {"iam:AWSServiceName": service}},
-        ),
+        *([lets] if spot else []),
     ]
 
 

@@ -103,6 +103,12 @@ def end(scope: Scope) -> Document:
     return document(
         [
             allow("EndEndpoints", "sagemaker:DeleteEndpoint", endpoints),
+            # Of an endpoint that is scaled, SageMaker takes the target off with the caller's rights.
+            allow(
+                "EndScaling",
+                "application-autoscaling:DeregisterScalableTarget",
+                scope.arn("application-autoscaling", "scalable-target/*"),
+            ),
             allow("EndFunctions", "lambda:DeleteFunction", functions),
             allow("EndMachines", "autoscaling:DeleteAutoScalingGroup", group),
             allow("EndBalancer", "elasticloadbalancing:DeleteLoadBalancer", balancer),

@@ -146,7 +146,7 @@ MAKING = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary
 
 def test_making_roles_is_bounded_or_for_administrators() -> None:
     """Who may make a role and pass it on can give itself any right."""
-    for name in ("train-sagemaker", "train-ec2", "deploy"):
+    for name in ("train-sagemaker", "train-ec2", "deploy-endpoint", "deploy-lambda", "deploy-ec2", "front", "image"):
         for statement, actions, _ in statements(MAKERS[name](FULL)):
             if MAKING & set(actions):
                 assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": FULL.boundary}}

@@ -27,7 +27,7 @@ class Deployment:
     """A Run, and how it is to be served; `settings.to` names a door, never auto.
 
     `shadow`: a challenger, which is asked the same and whose answers nobody sees. `tell` says in words how far
-    something is that takes minutes.
+    something is that takes minutes; `detail` is given every line of a build.
     """
 
     aws: Aws
@@ -35,6 +35,7 @@ class Deployment:
     run: Run
     shadow: Run | None = None
     tell: Callable[[str], None] = lambda words: None
+    detail: Callable[[str], None] = lambda line: None
 
     @property
     def name(self) -> str:

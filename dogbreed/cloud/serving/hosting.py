@@ -56,7 +56,7 @@ def basis(wanted: Deployment, *, group: SecurityGroup | None) -> list[Resource]:
     made: list[Resource] = [Bucket(aws), Role(aws, ENDPOINT, image=wanted.settings.image)]
     if not wanted.settings.image:
         image = import_module("dogbreed.cloud.serving.image")
-        made += image.resources(aws, tell=wanted.tell)
+        made += image.resources(aws, tell=wanted.detail)
     made += [group] if group else []
     return [*made, ServiceLogs(aws, f"{LOG_GROUPS}/{wanted.name}")]
 
