@@ -24,6 +24,7 @@ from dogbreed.cloud.serving.function_resources import (
     patiently,
     seen,
 )
+from dogbreed.cloud.serving.hosted import gone
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
 from dogbreed.pricing import Prices
@@ -88,8 +89,7 @@ class Alias(Resource):
 
     def delete(self, found: Found) -> None:
         """Remove the name; the versions go with the function."""
-        with suppress(self._client.exceptions.ResourceNotFoundException):
-            patiently(lambda: self._client.delete_alias(FunctionName=self.function.name, Name=LIVE))
+        gone(lambda: patiently(lambda: self._client.delete_alias(FunctionName=self.function.name, Name=LIVE)))
 
     def ready(self) -> bool:
         """Whether the version can be called."""
@@ -170,8 +170,7 @@ class Provisioned(Resource):
 
     def delete(self, found: Found) -> None:
         """End them; the function then starts when it is called."""
-        with suppress(self._client.exceptions.ResourceNotFoundException):
-            patiently(lambda: self._client.delete_provisioned_concurrency_config(**self._which))
+        gone(lambda: patiently(lambda: self._client.delete_provisioned_concurrency_config(**self._which)))
 
     def ready(self) -> bool:
         """Whether all are started; DogbreedError with Lambda's reason where they cannot be."""
@@ -239,8 +238,7 @@ class Url(Resource):
 
     def delete(self, found: Found) -> None:
         """Remove the address."""
-        with suppress(self._client.exceptions.ResourceNotFoundException):
-            self._client.delete_function_url_config(**self._which)
+        gone(lambda: self._client.delete_function_url_config(**self._which))
 
     def _said(self) -> Any:
         try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.roles import PROPAGATION_S, is_propagating
 from dogbreed.cloud.serving.function_code import Zip
+from dogbreed.cloud.serving.hosted import gone
 from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
@@ -160,8 +161,7 @@ class Function(Resource):
 
     def delete(self, found: Found) -> None:
         """Remove it with its versions and aliases."""
-        with suppress(self.client.exceptions.ResourceNotFoundException):
-            patiently(lambda: self.client.delete_function(FunctionName=self.name))
+        gone(lambda: patiently(lambda: self.client.delete_function(FunctionName=self.name)))
 
     def ready(self) -> bool:
         """Whether Lambda has taken the last change; DogbreedError where it could not."""
@@ -226,8 +226,7 @@ def opened(client: Any, **which: str) -> list[str]:
 def close(client: Any, statements: Any, **which: str) -> None:
     """Take statements off a resource policy."""
     for statement in statements:
-        with suppress(client.exceptions.ResourceNotFoundException):
-            client.remove_permission(StatementId=statement, **which)
+        gone(partial(client.remove_permission, StatementId=statement, **which))
 
 
 def _confined(statement: Mapping[str, Any]) -> bool:
