@@ -76,7 +76,7 @@ class Environment:
         self.provisioned = provisioned
         self.function = function
         self.idle_since = 0.0
-        self.used = False
+        self._usable = True
         self.init_s = 0.0
         self.peak_mb = 0
         self.stream = ""
@@ -94,7 +94,7 @@ class Environment:
 
     def start(self, limit_s: float, stream: str) -> None:
         """Start and wait until the runtime asks for its first event; EndedError where it does not come to that."""
-        self.stream = stream
+        self.stream, self._usable = stream, True
         begun = time.monotonic()
         for name in (*(one.lstrip("/") for one in _OWN), "var/tmp", "nothing"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
@@ -116,22 +116,22 @@ class Environment:
             self.init_s = time.monotonic() - begun
         if said.kind == "init/error":
             self._wait_for_end()
-            raise EndedError("init", said.body, said.error)
+            raise self._ended("init", said.body, said.error)
 
     def call(self, request: str, payload: bytes, arn: str) -> Said:
         """Let it answer one event, within the function's timeout; EndedError where it cannot."""
         assert self._api
         timeout = self.version.timeout
-        self.used = True
         self._api.give(Event(request, payload, arn, timeout))
         deadline = time.monotonic() + timeout
         while (said := self._hear(deadline)).kind not in ("response", "error") or said.request != request:
             pass
         # It is free, and has printed all of it, when it asks for the next one.
         with suppress(EndedError):
+            # Where that fails, this call was answered all the same.
             self._hear(time.monotonic() + _LAST_WORDS_S)
         if self.peak_mb > self.version.memory:
-            raise EndedError("memory")
+            raise self._ended("memory")
         return said
 
     def printed(self) -> list[str]:
@@ -141,8 +141,8 @@ class Environment:
         return [line.decode("utf-8", "replace") for line in lines]
 
     def lives(self) -> bool:
-        """Whether its runtime still runs."""
-        return self._host is not None and self._host.wait(0) is None
+        """Whether it can take another call."""
+        return self._usable and self._host is not None and self._host.wait(0) is None
 
     def end(self) -> None:
         """End it at once, and leave nothing."""
@@ -162,7 +162,7 @@ class Environment:
         """What the runtime says next; EndedError when it takes too long, too much memory, or ends."""
         api, host = self._api, self._host
         if api is None or host is None:
-            raise EndedError("exit")
+            raise self._ended("exit")
         while True:
             try:
                 said = api.said.get(timeout=max(0.0, min(_LOOK_S, deadline - time.monotonic())))
@@ -173,11 +173,16 @@ class Environment:
             if said:
                 return said
             if self.peak_mb > self.version.memory:
-                raise EndedError("memory")
+                raise self._ended("memory")
             if (code := host.wait(0)) is not None and api.said.empty():
-                raise EndedError("exit", str(code).encode())
+                raise self._ended("exit", str(code).encode())
             if time.monotonic() >= deadline:
-                raise EndedError("timeout")
+                raise self._ended("timeout")
+
+    def _ended(self, kind: str, body: bytes = b"", error: str = "") -> EndedError:
+        """What is to be raised; no call is given to it any more, even if it still runs."""
+        self._usable = False
+        return EndedError(kind, body, error)
 
     def _wait_for_end(self) -> None:
         if self._host:

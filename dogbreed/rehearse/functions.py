@@ -1,7 +1,7 @@
 """Lambda: functions that really run, each call in an environment of its own, with AWS's states, limits and refusals.
 
 Everything of Lambda but layers and event source mappings is kept here, since moto runs nothing without Docker; those
-two remain moto's, and no function can use them. A change is in progress for a second of the stand-in's clock.
+two remain moto's, and no function can use them. A change is in progress for a moment of the stand-in's clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.cloud import Cloud
 
-_CHANGED_S = 1.0
+_CHANGED_S = 0.3
 _LOOK_S = 0.2
 _PAGE = 50
 # What CreateFunction and UpdateFunctionConfiguration may say of a configuration.
