@@ -49,7 +49,8 @@ def check(own: DeploySettings, aws: AwsSettings) -> None:
 
 def resources(wanted: Deployment) -> list[Resource]:
     """Everything up to the endpoint and what is around it."""
-    data, model = hosting.served(wanted, wanted.run, isolated=wanted.settings.network_isolation, in_network=False)
+    # AWS has neither network isolation nor subnets for serverless endpoints.
+    data, model = hosting.served(wanted, wanted.run, isolated=False, in_network=False)
     configuration = _configuration(wanted)
     change = Change(lambda instances: {}, keep_counts=False, longest_s=_LONGEST_S)
     endpoint = Endpoint(wanted.aws, _TO, configuration, change=change, tell=wanted.tell)
@@ -99,7 +100,7 @@ def calls(aws: Aws) -> Mapping[str, str]:
 
 def _configuration(wanted: Deployment) -> Configuration:
     own = wanted.settings
-    _, model = hosting.served(wanted, wanted.run, isolated=own.network_isolation, in_network=False)
+    _, model = hosting.served(wanted, wanted.run, isolated=False, in_network=False)
     size: dict[str, Any] = {
         "MemorySizeInMB": own.memory_mb or _CHOSEN_MB,
         "MaxConcurrency": own.max_concurrency,
