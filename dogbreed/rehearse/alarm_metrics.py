@@ -137,7 +137,9 @@ class Metrics:
         return found
 
     def points(self, where: Key, statistic: str, period: int, begin: float, end: float) -> Points:
-        """One statistic of each period that has it. Raises StatisticError."""
+        """One statistic of each period that has it. Raises StatisticError, also where there are no data."""
+        if statistic not in _PLAIN and not _CENTILE.fullmatch(statistic):
+            raise StatisticError(statistic)
         told = {at: data.statistic(statistic) for at, data in self.periods(where, period, begin, end).items()}
         return {at: value for at, value in told.items() if value is not None}
 

@@ -54,18 +54,17 @@ def judge(rule: Rule, data: Sequence[Datum], before: State) -> tuple[State, str]
     filled = lacking if rule.missing == "breaching" else 0
     alarm = len(breaking) + filled >= rule.breaching
     if lacking and not alarm and rule.missing == "missing":
-        alarm = _settled(rule, data[-rule.periods :])
+        alarm = _settled(rule, data)
     if lacking and not alarm and rule.missing == "ignore" and len(breaking) == len(real):
         return before, ""
     state: State = "ALARM" if alarm else "OK"
     return state, _words(rule, real, lacking, alarm=alarm)
 
 
-def _settled(rule: Rule, recent: Sequence[Datum]) -> bool:
-    """Whether the oldest point that breaks is M points old and nothing since has been right: waiting tells no more."""
-    ages = [len(recent) - at for at, (_, value) in enumerate(recent) if value is not None and rule.breaks(value)]
-    right = [len(recent) - at for at, (_, value) in enumerate(recent) if value is not None and not rule.breaks(value)]
-    return bool(ages) and ages[0] >= rule.breaching and not any(age < ages[0] for age in right)
+def _settled(rule: Rule, data: Sequence[Datum]) -> bool:
+    """Whether all there is breaks and the oldest of it is M points old: waiting would tell no more."""
+    ages = [len(data) - at for at, (_, value) in enumerate(data) if value is not None]
+    return all(rule.breaks(value) for _, value in data if value is not None) and ages[0] >= rule.breaching
 
 
 def _words(rule: Rule, real: Sequence[tuple[int, float]], lacking: int, *, alarm: bool) -> str:
