@@ -132,6 +132,7 @@ class Registry:
             if told.get("imageDigest", digest) != digest:
                 raise AwsError("ImageDigestDoesNotMatchException", "The image digest does not match the manifest")
             self._check_parts(manifest, repository)
+            _check_tag(repository, told.get("imageTag", ""), digest)
             image = backend.put_image(
                 told["repositoryName"],
                 told["imageManifest"],
@@ -144,7 +145,7 @@ class Registry:
         except AwsError:
             raise
         except Exception as error:
-            if not (kind := getattr(error, "error_type", "")):
+            if not (kind := getattr(error, "code", "")):
                 raise
             raise AwsError(kind, str(getattr(error, "message", error))) from error
         self._sizes[digest] = sum(part.get("size", 0) for part in (manifest["config"], *manifest["layers"]))
@@ -178,6 +179,14 @@ class Registry:
         if missing := [digest for digest in parts if digest not in repository.layers]:
             words = f"The specified layers could not be found, or the specified layer is not valid: {missing}"
             raise AwsError("LayersNotFoundException", words)
+
+
+def _check_tag(repository: Any, tag: str, digest: str) -> None:
+    """A fixed tag names the same image for ever; moto says of another one what ECR says of the same."""
+    others = [image for image in repository.images if tag in image.image_tags and image.image_digest != digest]
+    if others and repository.is_tag_immutable():
+        words = f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten"
+        raise AwsError("ImageTagAlreadyExistsException", f"{words} because the repository is immutable.")
 
 
 def add(cloud: Cloud) -> None:

@@ -90,7 +90,7 @@ def _stage(rest: str, stages: list[Stage], work: Path) -> Stage:
 def _obey(word: str, rest: str, stages: list[Stage], context: Path) -> None:
     config = stages[-1].config
     if word in ("COPY", "ADD"):
-        _copy(shlex.split(rest), stages, context)
+        _copy(_split(rest), stages, context)
     elif word == "ENV":
         config["Env"] += _pairs(rest)
     elif word == "LABEL":
@@ -98,7 +98,7 @@ def _obey(word: str, rest: str, stages: list[Stage], context: Path) -> None:
     elif word == "EXPOSE":
         config["ExposedPorts"] |= {port if "/" in port else f"{port}/tcp": {} for port in rest.split()}
     elif word in _WORDS:
-        config[_WORDS[word]] = json.loads(rest) if rest.startswith("[") else ["/bin/sh", "-c", rest]
+        config[_WORDS[word]] = _listed(rest)
     elif word in _TEXTS:
         config[_TEXTS[word]] = rest
     else:
@@ -107,7 +107,9 @@ def _obey(word: str, rest: str, stages: list[Stage], context: Path) -> None:
 
 def _copy(words: list[str], stages: list[Stage], context: Path) -> None:
     options = [word for word in words if word.startswith("--")]
-    *sources, target = [word for word in words if not word.startswith("--")]
+    *sources, target = [word for word in words if not word.startswith("--")] or [""]
+    if not sources:
+        raise DockerfileError("COPY requires at least two arguments, but only one was provided")
     source_of = next((option.removeprefix("--from=") for option in options if option.startswith("--from=")), "")
     root = context
     if source_of:
@@ -128,15 +130,31 @@ def _copy(words: list[str], stages: list[Stage], context: Path) -> None:
             shutil.copy2(path, into)
 
 
+def _split(rest: str) -> list[str]:
+    try:
+        return shlex.split(rest)
+    except ValueError as error:
+        raise DockerfileError(f"{error} in {rest!r}") from error
+
+
 def _named(name: str, stages: list[Stage]) -> Stage | None:
     return next((stage for stage in stages if stage.name == name), None)
 
 
 def _pairs(rest: str) -> list[str]:
-    found = shlex.split(rest)
+    found = _split(rest)
     if not all("=" in pair for pair in found):
         raise DockerfileError(f"Syntax error - can't find = in {rest!r}. Must be of the form: name=value")
     return found
+
+
+def _listed(rest: str) -> list[str]:
+    """A JSON list as it is; anything else is for a shell, also what only looks like a list, as Docker has it."""
+    try:
+        told = json.loads(rest)
+    except ValueError:
+        told = None
+    return told if isinstance(told, list) else ["/bin/sh", "-c", rest]
 
 
 def _variables(stage: Stage) -> dict[str, str]:

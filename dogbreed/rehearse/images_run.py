@@ -93,6 +93,11 @@ class Build:
         given += self.told.get("environmentVariablesOverride", [])
         return {one["name"]: one["value"] for one in given}
 
+    @property
+    def minutes(self) -> int:
+        """How long it may take; moto keeps a 0 where nothing was said."""
+        return int(self.project.get("timeoutInMinutes") or _TIMEOUT_MINUTES)
+
     def enter(self, phase: str) -> None:
         """Begin a phase, which ends the one before well, if it has not ended."""
         self.leave("SUCCEEDED")
@@ -126,7 +131,7 @@ class Build:
             "source": self.project["source"] | {"location": self.location},
             "environment": environment,
             "serviceRole": self.project["serviceRole"],
-            "timeoutInMinutes": self.project.get("timeoutInMinutes", _TIMEOUT_MINUTES),
+            "timeoutInMinutes": self.minutes,
             "initiator": self.who.rsplit("/", maxsplit=1)[-1],
             "logs": {"groupName": self.group, "streamName": self.stream},
         }
@@ -272,7 +277,7 @@ def _follow(cloud: Cloud, build: Build, process: subprocess.Popen[bytes], log: _
     assert process.stdout
     reading = threading.Thread(target=log.read, args=[process.stdout], daemon=True)
     reading.start()
-    minutes = build.project.get("timeoutInMinutes", _TIMEOUT_MINUTES)
+    minutes = build.minutes
     late = cloud.clock.time() + 60 * minutes
     while process.poll() is None:
         if build.stop.wait(_LOOK_S):
