@@ -39,6 +39,8 @@ def endpoint(scope: Scope) -> Document:
             *writes(scope, CAPTURED),
             *logs(scope, f"{_ENDPOINT_LOGS}/*"),
             metrics("/aws/sagemaker/*", "dogbreed/*"),
+            # An update that alarms take back is watched as this role.
+            allow("WatchAlarms", "cloudwatch:DescribeAlarms", scope.arn("cloudwatch", f"alarm:{scope.project}-*")),
             *_images(scope),
             *network(scope),
             *key_use(scope, volumes=True),

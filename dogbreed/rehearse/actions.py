@@ -52,6 +52,7 @@ _REGIONAL = {
         "ModelName": "model/{0}",
         "EndpointName": "endpoint/{0}",
         "EndpointConfigName": "endpoint-config/{0}",
+        "InferenceComponentName": "inference-component/{0}",
         "HyperParameterTuningJobName": "hyper-parameter-tuning-job/{0}",
     },
     "logs": {"logGroupName": "log-group:{0}"},

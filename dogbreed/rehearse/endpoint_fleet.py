@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,15 @@ class Fleet:
     def instances(self) -> int:
         """Instances of its variants."""
         return sum(variant.count for variant in self.variants)
+
+    @property
+    def wanted(self) -> Counter[str]:
+        """Instances by their type, as many as are desired or there."""
+        counts: Counter[str] = Counter()
+        for one in self.everything:
+            if kind := one.told.get("InstanceType"):
+                counts[kind] += max(one.desired, one.count)
+        return counts
 
     def variant(self, name: str) -> Variant | None:
         """A variant by its name."""

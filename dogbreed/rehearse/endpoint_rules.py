@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from dogbreed.rehearse.sagemaker_data import split
-from dogbreed.rehearse.sagemaker_rules import IMAGE, check_network, check_role, invalid
+from dogbreed.rehearse.sagemaker_rules import IMAGE, check_network, check_role, invalid, over_limit
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from dogbreed.rehearse.calls import AwsError, Call
     from dogbreed.rehearse.cloud import Cloud
 
@@ -203,6 +205,15 @@ def _check_size(size: dict[str, Any], instances: int, low: float) -> None:
     # One instance out of one or two is the smallest that there is.
     if share < low or (share > 0.5 and not (size["Type"] == "INSTANCE_COUNT" and instances == 1)):
         raise invalid(f"{json.dumps(size)} must be between {low:.0%} and 50% of the variant's total instance count.")
+
+
+def check_quota(cloud: Cloud, wanted: Counter[str], used: Counter[str]) -> None:
+    """Raise AwsError where instances by their type, beside those that are used, are more than the account may have."""
+    for kind, count in wanted.items():
+        use = f"{kind} for endpoint usage"
+        limit = int(cloud.quotas.value("sagemaker", use))
+        if count > 0 and used[kind] + count > limit:
+            raise over_limit(use, limit, used[kind], count)
 
 
 def in_progress(arn: str) -> AwsError:

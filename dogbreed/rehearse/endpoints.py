@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from dogbreed.rehearse.endpoint_logs import Embedded
 from dogbreed.rehearse.endpoint_meters import NAMESPACE, Publisher
 from dogbreed.rehearse.endpoint_models import Models
 from dogbreed.rehearse.endpoint_records import Shelf, has_tags, shown_tags, tags_of
-from dogbreed.rehearse.endpoint_rules import check_deployment, in_progress
+from dogbreed.rehearse.endpoint_rules import check_deployment, check_quota, in_progress
 from dogbreed.rehearse.endpoint_state import BUSY, Endpoint
 from dogbreed.rehearse.endpoint_update import Changes, Update, delete
 from dogbreed.rehearse.sagemaker_rules import invalid
@@ -67,6 +68,7 @@ class Hosting:
         endpoint.config = config.name
         fleet = self._fleet(call.region, endpoint, config.request)
         endpoint.capturing = fleet.capture
+        check_quota(self._cloud, fleet.wanted, self._used(call.region))
         self.endpoints.add(call.region, endpoint)
         self._run(endpoint, lambda update: update.create, fleet)
         return {"EndpointArn": endpoint.arn}
@@ -97,6 +99,8 @@ class Hosting:
             check_deployment(deployment, sum(one.desired for one in green.variants))
             if green.variants[0].serverless and deployment:
                 raise invalid("DeploymentConfig is not supported for serverless endpoint")
+            if "RollingUpdatePolicy" not in deployment:
+                check_quota(self._cloud, green.wanted, self._used(call.region))
             endpoint.deployment = deployment
             endpoint.enter(self._cloud, "Updating")
         self._run(endpoint, lambda update: update.replace, green, deployment)
@@ -114,8 +118,12 @@ class Hosting:
                     f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
                     f'"{endpoint.config}".'
                 )
+            more: Counter[str] = Counter()
             for name, change in wanted.items():
-                _check_change(variants[name], change)
+                one = variants[name]
+                _check_change(one, change)
+                more[one.told.get("InstanceType", "")] += change.get("DesiredInstanceCount", one.desired) - one.desired
+            check_quota(self._cloud, +more, self._used(call.region))
             for name, change in wanted.items():
                 one = variants[name]
                 one.desired = change.get("DesiredInstanceCount", one.desired)
@@ -240,6 +248,10 @@ class Hosting:
 
     def _fleet(self, region: str, endpoint: Endpoint, config: dict[str, Any]) -> Fleet:
         return Fleet(self._cloud, region, endpoint.name, config, partial(self.models.model, region))
+
+    def _used(self, region: str) -> Counter[str]:
+        fleets = [fleet for one in self.endpoints.of(region) for fleet in one.everything()]
+        return sum((fleet.wanted for fleet in fleets), Counter())
 
     def _may_change(self, endpoint: Endpoint) -> None:
         if endpoint.state in BUSY:

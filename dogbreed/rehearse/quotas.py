@@ -1,4 +1,4 @@
-"""Service quotas of SageMaker training and EC2 machines, which moto lacks.
+"""Service quotas of SageMaker's training and endpoints and of EC2 machines, which moto lacks.
 
 Numbers are those of an account that has asked for some: enough to rehearse with, and none of the largest types. Codes
 of EC2 are the real ones; those of SageMaker are made up from the names. The control `quota` sets one.
@@ -28,7 +28,10 @@ _EC2 = {
 _FEW = {"p3": 1.0, "p3dn": 0.0, "p4d": 0.0, "p4de": 0.0, "p5": 0.0, "p5e": 0.0, "p5en": 0.0, "p6": 0.0, "trn1": 0.0}
 _SOME, _MANY = 8.0, 20.0
 _GPU = ("g4dn", "g5", "g6", "g6e", "p2", "trn", "inf")
-_USES = ("training job usage", "spot training job usage", "training warm pool usage")
+_USES = {
+    "TrainingInstanceType": ("training job usage", "spot training job usage", "training warm pool usage"),
+    "ProductionVariantInstanceType": ("endpoint usage",),
+}
 _PAGE = 100
 
 
@@ -110,14 +113,16 @@ def add(cloud: Cloud) -> None:
 
 
 def _of_sagemaker() -> dict[str, tuple[str, float]]:
-    """All quotas of training: for each type of instance, each of its uses."""
+    """All quotas of training and endpoints: for each type of instance, each of its uses."""
     if not _SAGEMAKER:
         from moto.core.utils import get_service_model
 
-        for kind in get_service_model("sagemaker").shape_for("TrainingInstanceType").metadata["enum"]:
+        model = get_service_model("sagemaker")
+        kinds = [(kind, uses) for shape, uses in _USES.items() for kind in model.shape_for(shape).metadata["enum"]]
+        for kind, uses in kinds:
             family = kind.split(".")[1].split("-")[0]
             value = _FEW.get(family, _SOME if family.startswith(_GPU) else _MANY)
-            for use in _USES:
+            for use in uses:
                 name = f"{kind} for {use}"
                 code = f"L-{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}"
                 _SAGEMAKER[code] = (name, value)

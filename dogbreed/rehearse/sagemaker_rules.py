@@ -143,13 +143,18 @@ def _check_quota(cloud: Cloud, job: Job, others: list[Job]) -> None:
         if not other.over and other.spot == job.spot and other.resources.get("InstanceType") == kind
     )
     if used + count > limit:
-        raise AwsError(
-            "ResourceLimitExceeded",
-            f"The account-level service limit '{use}' is {limit} Instances, with current utilization of {used} "
-            f"Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request an increase "
-            "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
-            "this quota.",
-        )
+        raise over_limit(use, limit, used, count)
+
+
+def over_limit(use: str, limit: int, used: int, count: int) -> AwsError:
+    """The ResourceLimitExceeded for `count` instances more than a quota allows."""
+    return AwsError(
+        "ResourceLimitExceeded",
+        f"The account-level service limit '{use}' is {limit} Instances, with current utilization of {used} "
+        f"Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request an increase "
+        "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
+        "this quota.",
+    )
 
 
 def _check_channel(cloud: Cloud, job: Job, channel: dict[str, Any]) -> None:
