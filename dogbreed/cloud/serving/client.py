@@ -147,37 +147,3 @@ def _unknown(what: str, names: list[str], makes: str) -> UsageError:
 
 def _problem(kind: str, words: str) -> bytes:
     return json.dumps({"error": {"code": kind, "message": words, "hint": "send a smaller photo"}}).encode()
-
-
-def calls_of_endpoint(aws: Aws, name: str) -> dict[str, str]:
-    """How to call an endpoint, by way, as texts to paste."""
-    return {
-        "dogbreed": f"dogbreed predict photo.jpg --endpoint {name}",
-        "boto3": f"""import boto3
-
-client = boto3.client("sagemaker-runtime", region_name="{aws.region}")
-with open("photo.jpg", "rb") as photo:
-    answer = client.invoke_endpoint(
-        EndpointName="{name}", Body=photo, ContentType="image/jpeg", CustomAttributes="top_k=3"
-    )
-print(answer["Body"].read().decode())""",
-    }
-
-
-def calls_of_function(aws: Aws, name: str, url: str = "") -> dict[str, str]:
-    """How to call a function, by way, as texts to paste; `url` is its address, if it has one."""
-    ways = {
-        "dogbreed": f"dogbreed predict photo.jpg --function {name}",
-        "boto3": f"""import base64, boto3, json
-
-client = boto3.client("lambda", region_name="{aws.region}")
-with open("photo.jpg", "rb") as photo:
-    event = {{"image": base64.b64encode(photo.read()).decode(), "top_k": 3}}
-answer = client.invoke(FunctionName="{name}", Qualifier="{LIVE}", Payload=json.dumps(event))
-print(json.load(answer["Payload"])["body"])""",
-    }
-    if url:
-        keys = '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"'
-        sends = '-H "Content-Type: image/jpeg" --data-binary @photo.jpg'
-        ways["curl"] = f'curl --aws-sigv4 "aws:amz:{aws.region}:lambda" {keys} \\\n  {sends} {url}'
-    return ways

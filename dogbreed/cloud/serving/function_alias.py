@@ -216,7 +216,7 @@ class Url(Resource):
         if function is None or said is None:
             return None
         content = {"auth": said["AuthType"], "cors": said.get("Cors", {}), "mode": said.get("InvokeMode", "BUFFERED")}
-        return Found(said["FunctionUrl"], content | {"address": said["FunctionUrl"]}, "", function.ours)
+        return Found(said["FunctionUrl"], content, said["FunctionUrl"], function.ours)
 
     def address(self) -> str:
         """`https://<id>.lambda-url.<region>.on.aws/`, or "" where there is none."""
