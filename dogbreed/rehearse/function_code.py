@@ -87,11 +87,23 @@ class Codes:
         folder = images.code(self._cloud, uri) if images else None
         if images is None or folder is None:
             raise invalid(f"Source image {uri} does not exist. Provide a valid source image.")
-        digest = uri.rsplit("@sha256:", 1)[1] if "@sha256:" in uri else hashlib.sha256(uri.encode()).hexdigest()
-        resolved = f"{uri.split('@', 1)[0].rsplit(':', 1)[0]}@sha256:{digest}"
-        location = {"RepositoryType": "ECR", "ImageUri": uri, "ResolvedImageUri": resolved}
+        named, _, digest = uri.partition("@sha256:")
+        repository = named if digest else named.rpartition(":")[0]
+        digest = digest or self._digest(repository, named.rpartition(":")[2])
+        location = {
+            "RepositoryType": "ECR",
+            "ImageUri": uri,
+            "ResolvedImageUri": f"{repository}@sha256:{digest}",
+        }
         cloud = self._cloud
         return Code(folder, digest, 0, location, images.files(cloud, uri), images.environment(cloud, uri) or {})
+
+    def _digest(self, repository: str, tag: str) -> str:
+        """What the tag of an image that is there means now."""
+        registry, _, name = repository.partition("/")
+        ecr = self._cloud.client("ecr", registry.split(".")[3])
+        found = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": tag}])["images"]
+        return str(found[0]["imageId"]["imageDigest"]).removeprefix("sha256:")
 
 
 def _unzip(content: bytes, folder: Path) -> None:
