@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.sandbox import Network
 
 # What the runtime has beside the standard library: the client with what it needs, and AWS's SDK.
-_CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
+_IN_C = "runtime_client"
+_CLIENT = ("awslambdaric", _IN_C, "simplejson", "snapshot_restore_py")
 _SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 _BOOT = """
 import os, sys
@@ -271,15 +272,19 @@ def _logging(told: dict[str, str]) -> dict[str, str]:
     return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": told.get("ApplicationLogLevel", "INFO")}
 
 
+def missing() -> str:
+    """Which module that a runtime needs is not installed; empty where all are."""
+    # The client's own module in C only makes it faster.
+    return next((name for name in (*_CLIENT, *_SDK) if name != _IN_C and find_spec(name) is None), "")
+
+
 def make_runtime(folder: Path) -> None:
-    """Fill a folder with links to the modules that a runtime has; ModuleNotFoundError where one is not installed."""
+    """Fill a folder with links to the modules that a runtime has."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*_CLIENT, *_SDK):
         spec = find_spec(name)
         if spec is None or not spec.origin:
-            if name == "runtime_client":  # a speed-up; without it the client waits in a way of its own
-                continue
-            raise ModuleNotFoundError(f"functions need {name}: pip install awslambdaric")
+            continue
         origin = Path(spec.origin)
         source = origin.parent if spec.submodule_search_locations else origin
         if not (folder / source.name).exists():

@@ -19,6 +19,7 @@ from dogbreed.rehearse.function_code import Codes
 from dogbreed.rehearse.function_concurrency import Concurrency
 from dogbreed.rehearse.function_invoke import Invoker
 from dogbreed.rehearse.function_policy import Policies
+from dogbreed.rehearse.function_process import missing
 from dogbreed.rehearse.function_records import LATEST, Code, Function, Records, Version, conflict, invalid, not_found
 from dogbreed.rehearse.function_tags import Tags
 from dogbreed.rehearse.function_urls import Urls
@@ -80,6 +81,8 @@ class Functions:
 
     def create(self, call: Call) -> dict[str, Any]:
         """CreateFunction."""
+        if module := missing():
+            raise invalid(f"the stand-in needs {module} to run functions: pip install 'dogbreed[rehearse]'")
         told, name = call.params, call.params["FunctionName"].rsplit(":", 1)[-1]
         config = _DEFAULTS | {"FunctionName": name}
         config |= {key: told[key] for key in (*_SET, "PackageType", "Architectures") if told.get(key) is not None}
