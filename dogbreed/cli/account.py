@@ -154,7 +154,7 @@ def _note_ended(jobs: int) -> None:
 def _cells(row: Row) -> list[str]:
     name = row.resource.name
     details = row.found.content
-    if details.get("machines"):
+    if details.get("machines") and "type" in details:
         name += f" ({details['machines']} x {details['type']})"
     state = row.found.state if row.found.ours else f"{row.found.state} not made by this project".strip()
     return [row.resource.kind, name, state, _age(row.age_s), _money(row.hourly), _money(row.usd)]
