@@ -51,6 +51,8 @@ _PUSHES = (
     *("ecr:BatchCheckLayerAvailability", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer"),
     *("ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
 )
+_ENDS_BUILDS = tuple(f"codebuild:{verb}" for verb in ("ListBuildsForProject", "BatchGetBuilds", "StopBuild"))
+_ENDS_BUILDS += ("codebuild:DeleteProject",)
 _LOOKS_AT_LOGS = ("logs:DescribeLogStreams", "logs:ListTagsForResource")
 _MAKES_LOGS = ("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource")
 _SCALES = (
@@ -171,6 +173,7 @@ def image(scope: Scope) -> Document:
     """`image push`, and the first `deploy`: the repository and the build in the account."""
     project = scope.arn("codebuild", f"project/{scope.project}-image")
     builds = ["CreateProject", "UpdateProject", "BatchGetProjects", "StartBuild", "BatchGetBuilds", "StopBuild"]
+    builds.append("ListBuildsForProject")
     return document(
         [
             *_bucket(scope, CODE),
@@ -265,7 +268,7 @@ def _removals(scope: Scope) -> list[Statement]:
         allow("RemoveFunctions", _ENDS_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
         allow("RemoveAlarms", "cloudwatch:DeleteAlarms", _alarm_arns(scope, "")),
         allow("RemoveEnds", "scheduler:DeleteSchedule", _end_arns(scope)),
-        allow("RemoveBuild", "codebuild:DeleteProject", scope.arn("codebuild", f"project/{scope.project}-image")),
+        allow("RemoveBuild", _ENDS_BUILDS, scope.arn("codebuild", f"project/{scope.project}-image")),
         allow("RemoveImages", "ecr:DeleteRepository", scope.arn("ecr", f"repository/{scope.project}")),
         allow("RemoveScaling", [action for action in _SCALES if ":De" in action], _targets(scope)),
         allow(

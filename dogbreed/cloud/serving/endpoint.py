@@ -64,6 +64,7 @@ def resources(wanted: Deployment) -> list[Resource]:
         keep_counts=True,
         longest_s=update.seconds(own, max(own.instances, 100)) + _LONGER_S,
         alarms=names,
+        words=lambda instances: update.words(own, instances),
     )
     endpoint = Endpoint(aws, _TO, configuration, instances=own.instances, change=change, tell=wanted.tell)
     pause, resume = rescaling.around(aws, _TO, configuration)

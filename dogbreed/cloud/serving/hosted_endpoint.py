@@ -40,6 +40,7 @@ class Change:
     """How UpdateEndpoint is called: `config(instances now)` gives its DeploymentConfig, or {} for none.
 
     `keep_counts`: what scaling has made of the number of instances stays. `longest_s`: when waiting for it ends.
+    `words(instances now)` is said before.
     """
 
     config: Callable[[int], dict[str, Any]]
@@ -47,6 +48,7 @@ class Change:
     longest_s: float
     # Names of the alarms that take it back.
     alarms: tuple[str, ...] = ()
+    words: Callable[[int], str] = lambda instances: ""
 
 
 class Endpoint(Resource):
@@ -215,6 +217,8 @@ class Endpoint(Resource):
         replaces = {REPLACES: str(seen["EndpointConfigName"])}
         self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
         config = self._change.config(_count(seen) or 1)
+        if words := self._change.words(_count(seen) or 1):
+            self._tell(words)
         self._client.update_endpoint(
             EndpointName=self.name,
             EndpointConfigName=self._configuration.name,

@@ -1,6 +1,7 @@
 """The door `serverless`: a SageMaker endpoint without instances, which costs by use and sleeps when nobody asks.
 
-No VPC, no data capture, one variant, and an update moves all traffic at once: that is what AWS offers there.
+No VPC, no network isolation, no data capture, one variant, and an update moves all traffic at once: that is what AWS
+offers there (SageMaker's guide, "Serverless Inference", feature exclusions).
 """
 
 from __future__ import annotations

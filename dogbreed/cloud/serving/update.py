@@ -48,6 +48,16 @@ def seconds(own: DeploySettings, instances: int) -> int:
     return wait * (math.ceil(instances / batch(own, instances)) if own.strategy in ("linear", "rolling") else 1)
 
 
+def words(own: DeploySettings, instances: int) -> str:
+    """How it goes, for people."""
+    watched = f"{own.bake_minutes:g} min watched by alarms"
+    if strategy(own, instances) == "all-at-once":
+        why = f"1 instance cannot be shared, so not {own.strategy}: " if own.strategy != "all-at-once" else ""
+        return f"  {why}all traffic moves at once, then {watched}, with the old instances waiting"
+    then = "then all" if own.strategy == "canary" else "and so on"
+    return f"  {own.strategy}: {batch(own, instances)} of {instances} instances first, {watched}, {then}"
+
+
 def deployment(own: DeploySettings, instances: int, alarms: Sequence[str]) -> dict[str, Any]:
     """DeploymentConfig for an endpoint that has so many instances now."""
     wait = round(own.bake_minutes * 60)
