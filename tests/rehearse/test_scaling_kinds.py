@@ -1,4 +1,4 @@
-"""What else is scaled in the stand-in: copies of a component from none, those kept of a function, groups of machines."""
+"""What else is scaled in the stand-in: copies of a component from none, kept ones of a function, groups of machines."""
 
 from __future__ import annotations
 
