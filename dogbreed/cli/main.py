@@ -31,6 +31,7 @@ COMMANDS = {
     "rollback": "deploy",
     "loadtest": "loadtest",
     "scale": "scale",
+    "recommend": "recommend",
     "rehearse": "rehearse",
     "status": "account",
     "cost": "cost",
