@@ -57,6 +57,7 @@ _REGIONAL = {
     },
     "logs": {"logGroupName": "log-group:{0}"},
     "lambda": {"FunctionName": "function:{0}"},
+    "scheduler": {"Name": "schedule/default/{0}"},
     "ecr": {"repositoryName": "repository/{0}", "repositoryNames": "repository/{0}"},
     # A build is no resource: who may look at it or stop it, IAM decides by its project.
     "codebuild": {name: "project/{0}" for name in ("name", "names", "projectName", "id", "ids")},
@@ -106,6 +107,9 @@ def resources(service: str, params: dict[str, Any], region: str, account: str) -
                 found.append(f"arn:aws:{prefix}:{region}:{account}:{_filled(shape, one)}")
             elif shape := _GLOBAL.get(service, {}).get(name):
                 found.append(f"arn:aws:{prefix}::{account}:{shape.format(one)}")
+    if service == "lambda" and (qualifier := params.get("Qualifier")):
+        # A version or an alias is a resource of its own.
+        found = [f"{arn}:{qualifier}" for arn in found]
     return tuple(dict.fromkeys(found))
 
 
