@@ -56,9 +56,11 @@ class Asking(Answering):
         """The service's answer. PhotoError for a photo that it cannot use, DogbreedError when it does not answer."""
         for attempt in range(_TRIES):
             reply = self.ask(data, top_k)
-            if reply.status not in _BUSY or attempt == _TRIES - 1:
+            wait = _wait(reply.retry_after, attempt)
+            # Who is not to be asked again for long is not there, and a person wants to know that now.
+            if reply.status not in _BUSY or attempt == _TRIES - 1 or wait > _LONGEST_WAIT_S:
                 break
-            time.sleep(_wait(reply.retry_after, attempt))
+            time.sleep(wait)
         said = _read(reply.body)
         if reply.status == 200 and isinstance(said, list) and said:
             return _answer(said[0], name)
@@ -158,7 +160,7 @@ def _is_loopback(host: str) -> bool:
 
 def _wait(said: str, attempt: int) -> float:
     with suppress(ValueError):
-        return min(_LONGEST_WAIT_S, max(0.0, float(said)))
+        return max(0.0, float(said))
     return float(min(_LONGEST_WAIT_S, 2**attempt))
 
 

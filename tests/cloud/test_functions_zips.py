@@ -44,13 +44,7 @@ KINDS = ("jpg", "png", "webp", "gif", "bmp", "tiff")
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Zip:
-    monkeypatch.setenv("DOGBREED_CACHE_DIR", str(cache))
+def alone() -> Zip:
     return function_code.alone(Run.open(STARTER), here=True)
 
 

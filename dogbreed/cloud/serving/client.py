@@ -102,7 +102,7 @@ class OfUrl(Door):
         super().__init__(url if is_rehearsed(url) else f"https://{bare}")
         if not is_signed(self.url):
             raise UsageError(f"{url} is no address of a Lambda function", "requests are signed for AWS only")
-        self._aws = aws
+        self._session = aws.session
         self._region = region_of(self.url) or aws.region
 
     def ask(self, data: bytes, top_k: int) -> Reply:
@@ -116,7 +116,7 @@ class OfUrl(Door):
     def headers(self, path: str, data: bytes) -> Mapping[str, str]:
         """With the signature of this very request."""
         request = AWSRequest("POST", f"{self.url}{path}", headers=dict(super().headers(path, data)), data=data)
-        credentials = self._aws.session.get_credentials()
+        credentials = self._session.get_credentials()
         assert credentials, "Aws.session raises where there are none"
         SigV4Auth(credentials.get_frozen_credentials(), "lambda", self._region).add_auth(request)
         return dict(request.headers.items())
