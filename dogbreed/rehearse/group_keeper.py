@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _LOOK_S, _SHORTEST_S = 5.0, 0.2
 _PATIENCE_S = 3600.0
+# Machines boot by this computer's clock, however fast the stand-in's is: so long at least they are not judged.
+_BOOT_S = 20.0
 _AGAIN_S = 30.0  # after a launch that was refused
 _AGAIN_AT_LEAST_S = 0.5
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")
@@ -126,7 +128,9 @@ class Keeper:
         if "ReplaceUnhealthy" in self._group.suspended or "HealthCheck" in self._group.suspended:
             return
         for member in [one for one in self._group.members if one.state == "InService"]:
-            after = now - member.since >= told["HealthCheckGracePeriod"]
+            grace = told["HealthCheckGracePeriod"]
+            booted = time.monotonic() - member.began >= min(grace, _BOOT_S)
+            after = booted and now - member.since >= grace
             if by_balancer and after and self._health.get(member.id) == "unhealthy":
                 member.healthy = False
             if not member.healthy:

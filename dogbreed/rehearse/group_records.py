@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Member:
     healthy: bool = True
     protected: bool = False
     since: float = 0.0
+    # When it was launched, by this computer's.
+    began: float = field(default_factory=time.monotonic)
     # Whether it has been told to end: until then, its requests are let finish.
     told: bool = False
     activity: dict[str, Any] = field(default_factory=dict)

@@ -195,9 +195,7 @@ async def _relay(path: str, reader: Any, writer: Any) -> None:
     except OSError:
         writer.close()
         return
-    await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
-    for end in (writer, inner_writer):
-        end.close()
+    await _join((reader, writer), (inner_reader, inner_writer))
 
 
 async def _let_in(address: str, reader: Any, writer: Any) -> None:
@@ -211,9 +209,17 @@ async def _let_in(address: str, reader: Any, writer: Any) -> None:
         writer.close()
         return
     writer.write(b"+")
-    await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
-    for end in (writer, inner_writer):
-        end.close()
+    await _join((reader, writer), (inner_reader, inner_writer))
+
+
+async def _join(one: tuple[Any, Any], other: tuple[Any, Any]) -> None:
+    """Pour both ways until both have ended; where the host ends before, that is no error."""
+    import asyncio
+
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(_pour(one[0], other[1]), _pour(other[0], one[1]))
+    for _, writer in (one, other):
+        writer.close()
 
 
 async def _pour(source: Any, target: Any) -> None:
