@@ -47,7 +47,7 @@ def resources(wanted: Deployment) -> list[Resource]:
     aws, own = wanted.aws, wanted.settings
     # The stand-in runs functions with this machine's Python.
     code = function_code.alone(wanted.run, here=bool(aws.rehearsal))
-    megabytes, why = memory(wanted)
+    megabytes, why = memory(own.memory_mb, measured(wanted.run))
     wanted.tell(f"memory: {why}")
     role = Role(aws, LAMBDA)
     spec = Spec(code, role.arn, megabytes, _TIMEOUT_S, {}, own.reserved_concurrency, bucket=aws.bucket)
@@ -82,9 +82,9 @@ def everything(aws: Aws) -> list[Resource]:
 
 def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
     """By the time that a photo takes here, which another processor and a sleeping function make longer."""
-    megabytes, _ = memory(wanted)
-    slower = max(1.0, PROCESSOR_MB / megabytes)
-    seconds = measured(wanted.run).photo_s * slower
+    need = measured(wanted.run)
+    megabytes, _ = memory(wanted.settings.memory_mb, need)
+    seconds = need.photo_s * max(1.0, PROCESSOR_MB / megabytes)
     copies = wanted.settings.provisioned_concurrency
     return front.price(wanted.aws.configured_region, requests_per_month, seconds, megabytes, copies)
 
@@ -121,17 +121,15 @@ print(json.load(answer["Payload"])["body"])""",
     return ways
 
 
-def memory(wanted: Deployment) -> tuple[int, str]:
-    """Memory in MB, and why so much."""
-    given = wanted.settings.memory_mb
-    need = measured(wanted.run)
+def memory(given: int, need: Need) -> tuple[int, str]:
+    """Memory in MB, and why so much; `given`: as set, 0 where it is to be chosen."""
     if given:
         return given, _against(given, need)
-    least = -(-need.peak_mb * _MARGIN // _STEP_MB) * _STEP_MB
+    least = need.peak_mb * _MARGIN
     if least <= PROCESSOR_MB:
-        words = f"{PROCESSOR_MB} MB, one whole processor; {need.peak_mb:.0f} MB were needed here"
-        return PROCESSOR_MB, words
-    return int(least), f"{least:.0f} MB, as {need.peak_mb:.0f} MB were needed here, and half as much again"
+        return PROCESSOR_MB, f"{PROCESSOR_MB} MB, one whole processor; {need.peak_mb:.0f} MB were needed here"
+    rounded = int(-(-least // _STEP_MB) * _STEP_MB)
+    return rounded, f"{rounded} MB, as {need.peak_mb:.0f} MB were needed here, and half as much again"
 
 
 def _against(given: int, need: Need) -> str:

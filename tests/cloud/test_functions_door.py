@@ -1,0 +1,130 @@
+"""The door `lambda`: its memory and price have a reason, and a new run takes over behind the alias."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from laws import apply, unchanged
+from photos import picture
+
+from dogbreed import plan
+from dogbreed.cloud.serving import function, function_need
+from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.function_need import Need
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings, DeploySettings
+from dogbreed.errors import UsageError
+from dogbreed.rehearse.state import Server
+from dogbreed.run import STARTER, Run
+
+SETTINGS = DeploySettings(to="lambda")
+
+
+@pytest.fixture
+def quick(account: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(plan, "_READY_EVERY_S", 0.02)
+    account.ask("speed", speed=100)
+    yield
+    account.ask("speed", speed=1)
+
+
+def wanted(settings: DeploySettings = SETTINGS, region: str = "us-east-1", run: Run | None = None) -> Deployment:
+    return Deployment(Aws(AwsSettings(region=region)), settings, run or Run.open(STARTER))
+
+
+def jpeg() -> bytes:
+    data = io.BytesIO()
+    picture(1, (320, 240)).save(data, "JPEG")
+    return data.getvalue()
+
+
+def other_run(folder: Path) -> Run:
+    """The starter, less sure of itself."""
+    starter = Run.open(STARTER)
+    folder.mkdir()
+    shutil.copy(STARTER / "model.onnx", folder)
+    info = {key: value for key, value in starter.info.items() if key not in ("sha256", "files")}
+    return Run(folder, {}).finish(info | {"temperature": 2.0})
+
+
+def test_another_run_takes_over_behind_the_alias(quick: None, tmp_path: Path) -> None:
+    told: list[str] = []
+    first = replace(wanted(region=""), tell=told.append)
+    apply(function.resources(first))
+    assert unchanged(function.resources(first))
+    assert told[0] == told[1] and "1769 MB, one whole processor" in told[0]
+    before = function.client(first.aws).predict(jpeg())
+    second = replace(first, run=other_run(tmp_path / "other"))
+    made = plan.make(function.resources(second))
+    assert {step.resource.kind: step.why for step in made.changes} == {
+        "code": "",
+        "function": "code",
+        "function alias": "code",
+    }
+    apply(function.resources(second))
+    after = function.client(first.aws).predict(jpeg())
+    assert after.breed == before.breed
+    assert (after.confidence or 1) < (before.confidence or 0)
+    apply(function.resources(first))
+    assert function.client(first.aws).predict(jpeg()) == before
+    assert unchanged(function.resources(first))
+    assert set(function.calls(first.aws)) == {"dogbreed", "boto3"}
+
+
+@pytest.mark.parametrize(
+    ("peak_mb", "given", "expected", "words"),
+    [
+        (164.0, 0, 1769, "one whole processor"),
+        (1179.0, 0, 1769, "one whole processor"),
+        (1500.0, 0, 2304, "half as much again"),
+        (164.0, 512, 512, "29% of a processor"),
+        (700.0, 512, 512, "it may fail"),
+    ],
+)
+def test_memory_is_a_whole_processor_or_what_the_model_needs(
+    peak_mb: float, given: int, expected: int, words: str
+) -> None:
+    memory, why = function.memory(given, Need(peak_mb, load_s=0.3, photo_s=0.02))
+    assert memory == expected
+    assert words in why and f"{peak_mb:.0f} MB" in why
+
+
+def test_a_month_costs_by_use_alone_unless_copies_are_kept() -> None:
+    gb, second, million = Decimal(1769) / 1024, Decimal("0.0000166667"), Decimal("0.2")
+    # Billed by the millisecond.
+    took = Decimal(math.ceil(function_need.measured(Run.open(STARTER)).photo_s * 1000)) / 1000
+    by_use = 1_000_000 * took * gb * second + million
+    assert function.monthly(wanted(), 1_000_000) == by_use
+    assert function.monthly(wanted(), 0) == 0
+    half = function.monthly(wanted(replace(SETTINGS, memory_mb=885)), 1_000_000)
+    # Half of a processor takes twice as long, for half the price; both are rounded up to a millisecond.
+    assert half is not None and abs(half - by_use) <= 1_000_000 * gb * second / 1000
+    kept = function.monthly(wanted(replace(SETTINGS, provisioned_concurrency=1)), 0)
+    assert kept == gb * Decimal("0.0000041667") * 3600 * 730
+    assert function.monthly(wanted(region="eu-west-1"), 1) is None
+    assert function.waking(wanted(replace(SETTINGS, provisioned_concurrency=1))) == "always awake"
+    assert "quiet" in function.waking(wanted())
+
+
+@pytest.mark.parametrize(
+    "settings", [replace(SETTINGS, image="x"), replace(SETTINGS, memory_mb=64), replace(SETTINGS, memory_mb=127)]
+)
+def test_what_such_a_function_cannot_have(settings: Any) -> None:
+    with pytest.raises(UsageError):
+        function.check(settings, AwsSettings())
+    function.check(SETTINGS, AwsSettings())
+
+
+def test_the_measured_process_is_not_this_one() -> None:
+    """This one's memory would be counted where the kernel is asked about children."""
+    ballast = bytearray(600 * 2**20)
+    function_need._measured.cache_clear()
+    assert function_need.measured(Run.open(STARTER)).peak_mb < len(ballast) / 2**20
