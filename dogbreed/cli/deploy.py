@@ -182,7 +182,10 @@ def _options(wanted: Deployment, traffic: str | None) -> list[Option]:
         price = "unknown" if option.usd is None else f"{dollars(option.usd)}/month"
         words = ", ".join(part for part in (option.waking, option.note) if part)
         ui.note(f"  {option.to:<10} {price:>15}  {words}")
-    ui.note(f"the cheapest is {best.to}")
+    awake = next((one for one in options if one.waking == choosing.AWAKE and one.usd is not None), None)
+    asleep = "" if best.waking == choosing.AWAKE else f"; its first answer comes {best.waking}"
+    other = f", while {awake.to} never sleeps for {dollars(awake.usd)}" if asleep and awake else ""
+    ui.note(f"the cheapest is {best.to}{asleep}{other}")
     return options
 
 

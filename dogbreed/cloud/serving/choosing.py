@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from dogbreed.cloud.serving import deployment
 from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError, UsageError
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|min|h|hour|d|day|month)")
+_REFERENCE = "us-east-1"
+# What a door says that never sleeps.
+AWAKE = "always awake"
 _MONTH_S = 730 * 3600
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400, "month": _MONTH_S}
 
@@ -41,12 +45,24 @@ def per_month(traffic: str) -> float:
 
 
 def options(wanted: Deployment, requests: float) -> list[Option]:
-    """Every door of this build at `requests` a month, the cheapest first, those of unknown price last."""
+    """Every door of this build at `requests` a month, the cheapest first, those of unknown price last.
+
+    Where no price of the region is known, at those of another one, which is said: the order is much the same.
+    """
+    found = _priced(wanted, requests, "")
+    if all(option.usd is None for option in found):
+        elsewhere = replace(wanted, aws=Aws(replace(wanted.aws.settings, region=_REFERENCE)))
+        found = _priced(elsewhere, requests, f"at the prices of {_REFERENCE}, as those here are not known")
+    order = list(deployment.DOORS)
+    return sorted(found, key=lambda option: (option.usd is None, option.usd or 0, order.index(option.to)))
+
+
+def _priced(wanted: Deployment, requests: float, said: str) -> list[Option]:
     found = []
     for to in deployment.here():
         one = wanted.through(to)
         module = deployment.door(to)
-        usd, note = None, ""
+        usd, note = None, said
         try:
             usd = module.monthly(one, requests)
         except DogbreedError as error:
@@ -55,9 +71,7 @@ def options(wanted: Deployment, requests: float) -> list[Option]:
             note = note or f"a price in {wanted.aws.configured_region or 'this region'} is not known"
         waking = getattr(module, "waking", None)
         found.append(Option(to, usd, waking(one) if waking else "", note))
-    return sorted(
-        found, key=lambda option: (option.usd is None, option.usd or 0, list(deployment.DOORS).index(option.to))
-    )
+    return found
 
 
 def best(found: Sequence[Option]) -> Option:

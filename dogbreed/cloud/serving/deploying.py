@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dogbreed import plan as planning
-from dogbreed.cloud.serving import deployment
+from dogbreed.cloud.serving import deployment, ending
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.data.sample import draw_sample
@@ -49,6 +49,8 @@ class Trial:
 def check(own: DeploySettings, aws: AwsSettings, *, shadow: bool) -> None:
     """UsageError for settings that cannot be together, before anything is asked of AWS."""
     door = deployment.door(own.to)
+    if own.ttl:
+        ending.seconds(own.ttl)
     functions = own.to == "lambda" or (own.to in ("endpoint", "serverless") and own.front)
     if own.function_url != "none" and not functions:
         raise UsageError("--function-url: there is no function that it could lead to", "leave out --no-front")

@@ -92,14 +92,15 @@ def everything(aws: Aws) -> list[Resource]:
 
 
 def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
-    """So many instances that half of their cores' time is enough, all the month."""
+    """So many instances that half of their cores' time is enough, all the month, and the function in front."""
     name, region = chosen_type(wanted.settings), wanted.aws.configured_region
     figure, facts = Prices.load().hourly(name, region, "hosting"), Prices.load().instance(name)
     if figure is None or facts is None:
         return None
     can = facts.vcpu * _PER_CORE_AND_SECOND * _SHARE
     needed = -(-requests_per_month / (_HOURS * 3600) // can)
-    return figure.usd * max(wanted.settings.instances, int(needed)) * _HOURS
+    always = figure.usd * max(wanted.settings.instances, int(needed)) * _HOURS
+    return hosting.with_front(wanted, always, requests_per_month, 1 / _PER_CORE_AND_SECOND)
 
 
 def waking(wanted: Deployment) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -105,6 +106,14 @@ def around(wanted: Deployment) -> list[Resource]:
     if wanted.settings.ttl:
         made += import_module("dogbreed.cloud.serving.ending").resources(wanted)
     return made
+
+
+def with_front(wanted: Deployment, usd: Decimal, requests: float, seconds: float) -> Decimal | None:
+    """`usd` a month, and what a function in front costs that waits `seconds` for each answer."""
+    if not wanted.settings.front:
+        return usd
+    more: Decimal | None = import_module("dogbreed.cloud.serving.front").monthly(wanted, requests, seconds)
+    return None if more is None else usd + more
 
 
 def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:

@@ -70,7 +70,7 @@ def everything(aws: Aws) -> list[Resource]:
 
 
 def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
-    """By the seconds of all answers; None where the price of this memory is not known.
+    """By the seconds of all answers, and the function in front; None where the price of this memory is not known.
 
     Copies that are kept started have a price of their own, which the table lacks.
     """
@@ -79,7 +79,8 @@ def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
     figure = Prices.load().other(f"sagemaker_serverless_second_{memory}", wanted.aws.configured_region)
     if figure is None or own.provisioned_concurrency:
         return None
-    return figure.usd * Decimal(str(round(requests_per_month * _SECONDS, 3)))
+    by_use = figure.usd * Decimal(str(round(requests_per_month * _SECONDS, 3)))
+    return hosting.with_front(wanted, by_use, requests_per_month, _SECONDS)
 
 
 def waking(wanted: Deployment) -> str:
