@@ -104,8 +104,7 @@ class Concurrency:
     def _told(self, function: Function, qualifier: str) -> dict[str, Any]:
         wanted, since = function.provisioned[qualifier]
         shelf = self._pool.shelf(function, qualifier)
-        ready = shelf is not None and self._cloud.clock.time() >= shelf.ready_at
-        made = min(len(shelf.made), wanted) if shelf and ready else 0
+        made = shelf.allocated(self._cloud.clock.time()) if shelf else 0
         status = "FAILED" if shelf and shelf.failed else "READY" if made >= wanted else "IN_PROGRESS"
         answer = {
             "RequestedProvisionedConcurrentExecutions": wanted,

@@ -121,7 +121,9 @@ class Invoker:
             spilled = not lease.environment.provisioned
             values["ProvisionedConcurrencySpilloverInvocations" if spilled else "ProvisionedConcurrencyInvocations"] = 1
             values["ProvisionedConcurrentExecutions"] = lease.shelf_busy
-            values["ProvisionedConcurrencyUtilization"] = lease.shelf_busy / max(1, lease.shelf.wanted)
+            values["ProvisionedConcurrencyUtilization"] = lease.shelf_busy / max(
+                1, lease.shelf.allocated(self._cloud.clock.time())
+            )
         self.metrics.note(function.region, function.name, named, values, executed)
         return outcome
 
@@ -229,7 +231,7 @@ class Invoker:
 
     def _log_init(self, environment: Environment) -> None:
         writer = Writer(self._cloud.clock, environment.version)
-        self._log(environment, [*writer.init(), *environment.printed()])
+        self._log(environment, [*writer.init("provisioned-concurrency"), *environment.printed()])
 
     def _log(self, environment: Environment, lines: list[str]) -> None:
         function, version = environment.function, environment.version

@@ -33,7 +33,7 @@ _AT_ONCE = 4
 
 @dataclass
 class Shelf:
-    """The provisioned environments of one qualifier."""
+    """The provisioned environments of one qualifier; the latest of them are allocated at `ready_at`."""
 
     wanted: int
     serial: int
@@ -42,6 +42,17 @@ class Shelf:
     free: list[Environment] = field(default_factory=list)
     failed: str = ""
     given_up: bool = False
+
+    def allocated(self, now: float) -> int:
+        """How many there are to be used."""
+        return min(self.wanted, sum(one.ready_at <= now for one in self.made))
+
+    def take(self, now: float) -> Environment | None:
+        """One that is free."""
+        found = next((one for one in self.free if one.ready_at <= now), None)
+        if found:
+            self.free.remove(found)
+        return found
 
     @property
     def complete(self) -> bool:
@@ -83,13 +94,15 @@ class Pool:
             self._admit(function, key)
             self._running[key] += 1
             shelf = self._shelves.get((*key, qualifier))
-            ready = shelf and shelf.serial == version.serial and self._cloud.clock.time() >= shelf.ready_at
-            found = shelf.free.pop() if shelf and ready and shelf.free else self._warm(version)
+            if shelf and (shelf.serial != version.serial or not shelf.allocated(self._cloud.clock.time())):
+                shelf = None
+            found = shelf.take(self._cloud.clock.time()) if shelf else None
+            found = found or self._warm(version)
             if found is None:
                 found = Environment(self._cloud, place, function, version, provisioned=False)
                 self._all.add(found)
-            busy = len(shelf.made) - len(shelf.free) if shelf and ready else 0
-            return Lease(found, self._running[key], shelf if ready else None, busy)
+            busy = len(shelf.made) - len(shelf.free) if shelf else 0
+            return Lease(found, self._running[key], shelf, busy)
 
     def give_back(self, lease: Lease) -> None:
         """The call is over."""
@@ -101,7 +114,7 @@ class Pool:
             self._running[key] -= 1
             shelf = lease.shelf
             kept = shelf is not None and environment in shelf.made
-            if keep and kept and shelf and not shelf.given_up:
+            if keep and kept and shelf and not shelf.given_up and len(shelf.made) <= shelf.wanted:
                 shelf.free.append(environment)
             elif keep and not kept and environment in self._all:
                 self._free.append(environment)
@@ -164,8 +177,8 @@ class Pool:
     def count(self) -> dict[str, tuple[int, int]]:
         """By function: how many environments there are, and how many calls run."""
         with self._lock:
-            made = Counter(one.function.name for one in self._all)
-            return {name: (number, self._running[region, name]) for (region, name), number in self._of(made).items()}
+            made = Counter((one.function.region, one.function.name) for one in self._all)
+            return {key[1]: (made[key], self._running[key]) for key in self._records.functions}
 
     def end(self) -> None:
         """End everything at once."""
@@ -180,9 +193,6 @@ class Pool:
         self._end(everything)
         if place and place.network:
             place.network.close()
-
-    def _of(self, made: Counter[str]) -> dict[Key, int]:
-        return {key: made[key[1]] for key in self._records.functions}
 
     def _admit(self, function: Function, key: Key) -> None:
         if function.reserved is not None:
@@ -229,7 +239,7 @@ class Pool:
             with self._lock:
                 keep = not (shelf.given_up or shelf.failed or shelf.complete)
                 if keep:
-                    made.idle_since = self._cloud.clock.time()
+                    made.ready_at = shelf.ready_at
                     self._all.add(made)
                     shelf.made.append(made)
                     shelf.free.append(made)

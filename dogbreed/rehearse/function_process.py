@@ -70,13 +70,13 @@ class Place:
 
 
 class Environment:
-    """Runs one call at a time; `idle_since` is by the stand-in's clock."""
+    """Runs one call at a time; `idle_since` and `ready_at`, when it may be used first, are by the stand-in's clock."""
 
     def __init__(self, cloud: Cloud, place: Place, function: Function, version: Version, *, provisioned: bool) -> None:
         self.version = version
         self.provisioned = provisioned
         self.function = function
-        self.idle_since = 0.0
+        self.idle_since = self.ready_at = 0.0
         self._usable = True
         self.init_s = 0.0
         self.peak_mb = 0
@@ -136,9 +136,12 @@ class Environment:
         return said
 
     def printed(self) -> list[str]:
-        """The lines that were printed since the last look."""
+        """The lines that were printed since the last look, also one that was not ended."""
         self._drain()
         lines, self._lines = self._lines, []
+        if self._rest:
+            lines.append(self._rest)
+            self._rest = b""
         return [line.decode("utf-8", "replace") for line in lines]
 
     def lives(self) -> bool:

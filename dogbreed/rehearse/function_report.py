@@ -45,10 +45,10 @@ class Writer:
         self._json = logging.get("LogFormat") == "JSON"
         self._level = logging.get("SystemLogLevel", "INFO")
 
-    def init(self) -> list[str]:
-        """An environment begins."""
+    def init(self, kind: str = "on-demand") -> list[str]:
+        """An environment begins; `kind` as AWS_LAMBDA_INITIALIZATION_TYPE has it."""
         runtime = f"python:{platform.python_version()}"
-        told = {"initializationType": "on-demand", "phase": "init", "runtimeVersion": runtime}
+        told = {"initializationType": kind, "phase": "init", "runtimeVersion": runtime}
         return self._written(f"INIT_START Runtime Version: {runtime}", "initStart", told)
 
     def init_failed(self, milliseconds: float, status: str) -> list[str]:

@@ -156,6 +156,31 @@ def test_provisioned_environments_follow_their_alias(account: Server) -> None:
     assert account.ask("status")["functions"] == []
 
 
+def test_what_is_ready_stays_so_while_more_is_provisioned(account: Server) -> None:
+    source = "import os\ndef handler(event, context):\n    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+    found = made(source)
+    found.publish_version(FunctionName="f")
+    named = {"FunctionName": "f", "Qualifier": "1"}
+
+    def told() -> tuple[str, int]:
+        answer = found.get_provisioned_concurrency_config(**named)
+        return answer["Status"], answer["AllocatedProvisionedConcurrentExecutions"]
+
+    def put(number: int) -> tuple[str, int]:
+        found.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=number)
+        return told()
+
+    put(1)
+    with handlers.faster(account, 200):
+        standin.until(lambda: told() == ("READY", 1))
+    assert put(3) == ("IN_PROGRESS", 1)
+    assert handlers.said(Qualifier="1") == "provisioned-concurrency"
+    with handlers.faster(account, 200):
+        standin.until(lambda: told() == ("READY", 3))
+    assert put(2) == ("READY", 2)
+    assert account.ask("status")["functions"] == ["f: 2 warm, 0 running"]
+
+
 def test_what_cannot_start_is_not_provisioned(account: Server) -> None:
     found = made("import nowhere")
     found.publish_version(FunctionName="f")

@@ -35,6 +35,10 @@ def test_a_version_stays_what_it_was_and_an_alias_moves(account: Server) -> None
     assert said(name="f:live") == said(name="arn:aws:lambda:eu-west-1:123456789012:function:f:live") == 1
     found.update_alias(FunctionName="f", Name="live", FunctionVersion="2")
     assert said(Qualifier="live") == 2
+    asked = {one for call in account.ask("calls") if call["operation"] == "Invoke" for one in call["resources"]}
+    assert asked == {
+        f"arn:aws:lambda:eu-west-1:123456789012:function:f:{name}" for name in ("1", "2", "live", "$LATEST")
+    }
     told = found.get_function(FunctionName="f", Qualifier="live")["Configuration"]
     assert (told["Version"], told["FunctionArn"]) == ("2", "arn:aws:lambda:eu-west-1:123456789012:function:f:live")
     listed = found.list_versions_by_function(FunctionName="f")["Versions"]
@@ -164,7 +168,7 @@ def test_how_events_are_tried_again_is_kept(account: Server) -> None:
     with handlers.faster(account, 600):
         found.invoke(FunctionName="f", InvocationType="Event")
         standin.until(lambda: "AsyncEventsDropped" in names())
-    assert sum(line.startswith("START") for line in handlers.logged()) == 1
+    assert sum(line.startswith("START") for line in handlers.reported(1)) == 1
     found.delete_function_event_invoke_config(FunctionName="f")
     with pytest.raises(found.exceptions.ResourceNotFoundException):
         found.get_function_event_invoke_config(FunctionName="f")
