@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from dogbreed.cloud.remote import LogLine
 
+# Also with the project before it, as AWS knows them; the names of runs end otherwise.
 _SERVICES = ("endpoint", "serverless", "lambda", "ec2")
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of the run; see dogbreed runs.")]
 
@@ -45,8 +47,8 @@ def logs(
 
     dogbreed logs endpoint --hours 3
     """
-    if run in _SERVICES:
-        _of_service(run, hours, region, config, follow=follow, use_file=not no_config)
+    if (door := run.rpartition("-")[2]) in _SERVICES and not Path(run).exists():
+        _of_service(door, hours, region, config, follow=follow, use_file=not no_config)
         return
     aws, found = _open(run, region, config, no_config)
     if follow and not json:

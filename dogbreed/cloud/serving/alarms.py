@@ -17,6 +17,8 @@ ENDPOINTS = "AWS/SageMaker"
 # Of `dogbreed.serve.metrics`.
 OWN, SERVICE = "dogbreed", "Service"
 _PERIOD_S = 60
+# Some photos are no dogs: of so few in a minute, such as the one that proves a deployment, nothing follows.
+_FEWEST_PHOTOS = 10
 _COMPARED = ("Threshold", "ComparisonOperator", "EvaluationPeriods", "DatapointsToAlarm", "TreatMissingData")
 
 
@@ -106,7 +108,7 @@ def of_endpoint(aws: Aws, door: str, own: DeploySettings) -> list[Alarm]:
             aws,
             door,
             "unsure",
-            _share("unsure", "Unsure", "photos", "Photos", OWN, {SERVICE: name}),
+            _share("unsure", "Unsure", "photos", "Photos", OWN, {SERVICE: name}, _FEWEST_PHOTOS),
             own.alarm_unsure_percent,
             f"{name} is unsure of more than {own.alarm_unsure_percent:g} % of the photos",
         ),
@@ -118,8 +120,10 @@ def named(aws: Aws, door: str) -> list[Alarm]:
     return [Alarm(aws, door, what, {}, 0, "") for what in ("errors", "p99", "unsure")]
 
 
-def _share(part: str, metric: str, whole: str, of: str, namespace: str, dimensions: dict[str, str]) -> dict[str, Any]:
-    """`part` of `whole` in per cent, and 0 where nothing was asked."""
+def _share(
+    part: str, metric: str, whole: str, of: str, namespace: str, dimensions: dict[str, str], fewest: int = 1
+) -> dict[str, Any]:
+    """`part` of `whole` in per cent, and 0 where there were fewer than `fewest` in the minute."""
     named = {part: metric, whole: of}
     sums = [
         {
@@ -133,7 +137,7 @@ def _share(part: str, metric: str, whole: str, of: str, namespace: str, dimensio
         }
         for name, one in named.items()
     ]
-    expression = f"IF({whole} > 0, 100 * {part} / {whole}, 0)"
+    expression = f"IF({whole} >= {fewest}, 100 * {part} / {whole}, 0)"
     return {"Metrics": [{"Id": "percent", "Expression": expression, "Label": f"{part} in %"}, *sums]}
 
 

@@ -250,7 +250,7 @@ class Group(Resource):
             why = status.get("StatusReason") or "the new machines did not become healthy"
             raise DogbreedError(
                 f"group {self.name} was not renewed ({status['Status']}): {why}",
-                "the machines before answer on; see dogbreed logs",
+                "the machines before answer on; see dogbreed logs ec2",
             )
 
     def _cancel(self) -> None:
@@ -304,7 +304,7 @@ class Group(Resource):
             if trouble or now - began > longest_s:
                 words = trouble or f"its machines are not all healthy after {longest_s / 60:.0f} minutes"
                 raise DogbreedError(
-                    f"group {self.name}: {words}", "dogbreed logs, dogbreed status; or repeat the command"
+                    f"group {self.name}: {words}", "dogbreed logs ec2, dogbreed status; or repeat the command"
                 )
             if now - told >= _TELL_S:
                 told = now
