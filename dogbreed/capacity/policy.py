@@ -87,6 +87,41 @@ class Policy:
         return self.bounds(now) if self.bounds else (self.smallest, self.largest)
 
 
+@dataclass
+class Cooldown:
+    """Of scaling out: until when, and to how many the last one went, from `base`."""
+
+    until: float = float("-inf")
+    to: int = 0
+    base: int = 0
+
+    def lets(self, now: float, capacity: int) -> bool:
+        """Documented: while it lasts only a larger scale-out than the last one acts."""
+        return now >= self.until or capacity > self.to
+
+    def began_from(self, now: float, wanted: int) -> int:
+        """Documented: what a first scale-out has added counts towards the next while the cool-down lasts."""
+        return self.base if now < self.until else wanted
+
+    def start(self, now: float, wanted: int, capacity: int, seconds: float) -> None:
+        """From `wanted` instances it went to `capacity`."""
+        self.base = self.began_from(now, wanted)
+        self.to, self.until = capacity, now + seconds
+
+
+def fitting(in_service: int, value: float, target: float) -> int:
+    """The instances that bring the metric to its target.
+
+    Documented: proportional to how far the metric is off, rounded up; the formula itself is inferred.
+    """
+    return math.ceil(round(in_service * value / target, 9))
+
+
+def smaller(wanted: int, fit: int, semantics: Semantics) -> int:
+    """What a scale-in goes to: one gentle step, never below what fits."""
+    return max(fit, wanted - max(1, math.floor(wanted * semantics.in_step)))
+
+
 class Scaler:
     """The alarms and the policy, fed with metric points; says how many instances are wanted."""
 
@@ -96,8 +131,8 @@ class Scaler:
         self._period = semantics.period_s[policy.metric]
         self._points: deque[tuple[float, float, int]] = deque()  # seen from, value, instances in service
         self._seen: deque[tuple[float, int]] = deque(maxlen=max(1, semantics.low_s // self._period))
-        self._out_until = self._in_until = self._step_until = float("-inf")
-        self._out_to = 0
+        self._out = Cooldown()
+        self._in_until = self._step_until = float("-inf")
         self._stepped = 0
         self._wakes_at: float | None = None
 
@@ -131,25 +166,21 @@ class Scaler:
         policy, own = self.policy, self.semantics
         recent = list(self._seen)[-own.high_points :]
         value, in_service = self._seen[-1]
-        # Documented: proportional to how far the metric is off, rounded up; the formula itself is inferred.
-        fitting = math.ceil(round(in_service * value / policy.target, 9))
+        fit = fitting(in_service, value, policy.target)
         if len(recent) == own.high_points and all(point > policy.target for point, _ in recent):
-            capacity = min(largest, fitting)
-            # During the cool-down only a larger scale-out than the last one acts.
-            if capacity > self.wanted and (now >= self._out_until or capacity > self._out_to):
-                self.wanted = self._out_to = capacity
-                self._out_until = now + policy.out_cooldown_s
-                self._in_until = float("-inf")
+            capacity = min(largest, fit)
+            if capacity > self.wanted and self._out.lets(now, capacity):
+                self._out.start(now, self.wanted, capacity, policy.out_cooldown_s)
+                self.wanted, self._in_until = capacity, float("-inf")
         self._step(now, largest)
         low = own.low_share * policy.target
         if (
             policy.scale_in
             and len(self._seen) == self._seen.maxlen
             and all(point < low for point, _ in self._seen)
-            and now >= max(self._in_until, self._out_until)
+            and now >= max(self._in_until, self._out.until)
         ):
-            step = max(1, math.floor(self.wanted * own.in_step))
-            capacity = max(smallest, fitting, self.wanted - step)
+            capacity = max(smallest, smaller(self.wanted, fit, own))
             if capacity < self.wanted:
                 self.wanted = capacity
                 self._in_until = now + policy.in_cooldown_s

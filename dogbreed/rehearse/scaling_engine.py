@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dogbreed.capacity.policy import fitting, smaller
 from dogbreed.rehearse.alarms import Fired
-from dogbreed.rehearse.scaling_decide import fitting, smaller, stepped
+from dogbreed.rehearse.scaling_decide import SEMANTICS, stepped
 from dogbreed.rehearse.scaling_dimensions import Capacity, Clients
 from dogbreed.rehearse.scaling_records import GROUP, Policy, Records, Scheduled, Target, activity
 from dogbreed.rehearse.scaling_times import next_time
@@ -95,9 +96,11 @@ class Engine:
             if now.desired >= largest:
                 self._not_scaled(target, cause, {"Code": "AlreadyAtMaxCapacity", "MaxCapacity": largest})
             return
-        may = not target.suspended.get("DynamicScalingOutSuspended") and target.cooldown.lets_out(clock, capacity)
+        may = not target.suspended.get("DynamicScalingOutSuspended") and policy.cooldown.lets(clock, capacity)
         if may and self.set(target, capacity, cause):
-            target.cooldown.went_out(clock, capacity, policy.seconds("Out"))
+            policy.cooldown.start(clock, now.desired, capacity, policy.seconds("Out"))
+            # Documented: it ends the cool-down of a scale-in.
+            target.in_until = float("-inf")
 
     def _in(self, policy: Policy, fit: int, now: Capacity, cause: str) -> None:
         target, clock = policy.target, self._cloud.clock.time()
@@ -107,7 +110,7 @@ class Engine:
         if any(clock - one.low_at > _FRESH_S for one in voters):
             return
         smallest, _ = self.bounds(target, now)
-        capacity = max(smallest, smaller(now.desired, [one.fit for one in voters]))
+        capacity = max(smallest, smaller(now.desired, max(one.fit for one in voters), SEMANTICS))
         self._lower(policy, capacity, now, cause)
 
     def _lower(self, policy: Policy, capacity: int, now: Capacity, cause: str) -> None:
@@ -117,9 +120,10 @@ class Engine:
             if now.desired <= smallest:
                 self._not_scaled(target, cause, {"Code": "AlreadyAtMinCapacity", "MinCapacity": smallest})
             return
-        may = not target.suspended.get("DynamicScalingInSuspended") and target.cooldown.lets_in(clock)
-        if may and self.set(target, capacity, cause):
-            target.cooldown.went_in(clock, policy.seconds("In"))
+        # Documented: neither cool-down may be running.
+        cool = clock >= max(target.in_until, policy.cooldown.until)
+        if cool and not target.suspended.get("DynamicScalingInSuspended") and self.set(target, capacity, cause):
+            target.in_until = clock + policy.seconds("In")
 
     def step(self, policy: Policy, beyond: float, cause: str) -> None:
         """Carry out a step policy, the metric being `beyond` the alarm's threshold."""
@@ -127,7 +131,8 @@ class Engine:
             self._step(policy, beyond, self.read(policy.target), cause)
 
     def _step(self, policy: Policy, beyond: float, now: Capacity, cause: str) -> None:
-        capacity = stepped(policy.config, now.desired, beyond)
+        base = policy.cooldown.began_from(self._cloud.clock.time(), now.desired)
+        capacity = stepped(policy.config, base, beyond)
         if capacity is None:
             return
         smallest, largest = self.bounds(policy.target, now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dogbreed.rehearse.scaling_decide import Cooldown
+from dogbreed.capacity.policy import Cooldown
 from dogbreed.rehearse.scaling_dimensions import DIMENSIONS, Dimension
 
 Where = tuple[str, str, str]  # region, resource id, scalable dimension
@@ -32,7 +32,8 @@ class Target:
     created: datetime
     suspended: dict[str, bool] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    cooldown: Cooldown = field(default_factory=Cooldown)
+    # Until when a scale-in keeps another from following.
+    in_until: float = float("-inf")
     activities: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     acting: threading.Lock = field(default_factory=threading.Lock)
     # When it was seen that how many are in service, oldest first.
@@ -93,6 +94,7 @@ class Policy:
     arn: str
     created: datetime
     alarms: dict[str, str] = field(default_factory=dict)
+    cooldown: Cooldown = field(default_factory=Cooldown)
     low_at: float = float("-inf")
     fit: int = 0
 

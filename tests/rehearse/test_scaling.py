@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import hosted
 
-from dogbreed.rehearse.scaling_decide import Cooldown, fitting, smaller, stepped
+from dogbreed.capacity.policy import Cooldown, Semantics, fitting, smaller
+from dogbreed.rehearse.scaling_decide import stepped
 from dogbreed.rehearse.scaling_groups import of_unix
 from dogbreed.rehearse.scaling_times import TimeError, next_time
 from dogbreed.rehearse.state import Server
@@ -108,22 +109,21 @@ def test_what_fits_brings_the_metric_to_its_target_and_no_more(count: int, value
     assert exact - close <= fit < exact + 1 + close
 
 
-@given(st.integers(1, 500), st.lists(st.integers(0, 500), min_size=1, max_size=3))
-def test_scaling_in_is_gentle_and_as_cautious_as_the_most_cautious_policy(desired: int, fits: list[int]) -> None:
-    capacity = smaller(desired, fits)
-    assert capacity >= max(fits)
-    assert desired - capacity <= max(1, math.floor(desired / 10))
+@given(st.integers(1, 500), st.integers(0, 500))
+def test_scaling_in_is_gentle_and_never_below_what_fits(wanted: int, fit: int) -> None:
+    capacity = smaller(wanted, fit, Semantics())
+    assert capacity >= fit
+    assert wanted - capacity <= max(1, math.floor(wanted / 10))
 
 
-def test_cool_downs_hold_back_as_documented() -> None:
+def test_a_cool_down_holds_back_as_documented() -> None:
     cooldown = Cooldown()
-    cooldown.went_out(0, 4, 300)
-    assert not cooldown.lets_out(299, 4) and cooldown.lets_out(299, 5) and cooldown.lets_out(300, 4)
-    assert not cooldown.lets_in(299)
-    cooldown.went_in(400, 300)
-    assert not cooldown.lets_in(699) and cooldown.lets_out(401, 2)
-    cooldown.went_out(500, 5, 0)  # ends the cool-down of the scale-in
-    assert cooldown.lets_in(500)
+    cooldown.start(0, 2, 4, 300)
+    assert not cooldown.lets(299, 4) and cooldown.lets(299, 5) and cooldown.lets(300, 4)
+    # What was added counts towards what is added next.
+    assert (cooldown.began_from(299, 4), cooldown.began_from(300, 4)) == (2, 4)
+    cooldown.start(100, 4, 5, 300)
+    assert (cooldown.base, cooldown.to, cooldown.until) == (2, 5, 400)
 
 
 # -- in the account
