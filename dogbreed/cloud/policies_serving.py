@@ -85,6 +85,8 @@ def image_build(scope: Scope) -> Document:
     return document(
         [
             *reads(scope, CODE),
+            # The bucket keeps versions, and CodeBuild names the one that it fetches.
+            allow("ReadVersions", "s3:GetObjectVersion", scope.objects(CODE), scope.own_account),
             *logs(scope, f"/aws/codebuild/{scope.project}-image"),
             allow("LoginToImages", "ecr:GetAuthorizationToken", "*"),
             allow("PushImage", [f"ecr:{action}" for action in (*push, *pull)], repository),

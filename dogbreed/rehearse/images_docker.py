@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from dogbreed.rehearse import images_dockerfile
-from dogbreed.rehearse.aws_command import say
 from dogbreed.rehearse.images_dockerfile import DockerfileError
 
 # Where images and logins of one build are.
@@ -34,6 +33,13 @@ _ECR = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[\w-]+)\.amazonaws\.com(?:\.cn)
 _PART = 8 * 2**20
 
 
+def say(text: str, stream: int = 1) -> None:
+    """Write to standard output or error."""
+    data = text.encode()
+    while data:
+        data = data[os.write(stream, data) :]
+
+
 def aws(words: list[str]) -> int:
     """Run `aws` with these words; the exit code."""
     from dogbreed.rehearse import aws_command
@@ -41,7 +47,8 @@ def aws(words: list[str]) -> int:
     if words[:2] != ["ecr", "get-login-password"]:
         return aws_command.main(words)
     told = _client(words[words.index("--region") + 1] if "--region" in words else None).get_authorization_token()
-    say(base64.b64decode(told["authorizationData"][0]["authorizationToken"]).split(b":", 1)[1] + b"\n")
+    token = base64.b64decode(told["authorizationData"][0]["authorizationToken"]).decode()
+    say(f"{token.split(':', 1)[1]}\n")
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dogbreed.cloud.policies_serving import IMAGE_BUILD
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving.image_build import BuildLog, BuildProject, Image
+from dogbreed.cloud.serving.image_build import BuildProject, Image, logs
 from dogbreed.cloud.serving.image_context import Context, context
 from dogbreed.cloud.serving.image_repository import Repository
 from dogbreed.cloud.session import Aws
@@ -36,7 +36,7 @@ def resources(
     if image.find():
         return [repository, image]
     role = Role(aws, IMAGE_BUILD)
-    return [role, repository, BuildLog(aws), BuildProject(aws, role.arn), image]
+    return [role, repository, logs(aws), BuildProject(aws, role.arn), image]
 
 
 def uri(aws: Aws, built: Context | None = None) -> str:
@@ -47,4 +47,4 @@ def uri(aws: Aws, built: Context | None = None) -> str:
 def everything(aws: Aws) -> list[Resource]:
     """For status and destroy; images go with their repository."""
     role = Role(aws, IMAGE_BUILD)
-    return [role, Repository(aws), BuildLog(aws), BuildProject(aws, role.arn)]
+    return [role, Repository(aws), logs(aws), BuildProject(aws, role.arn)]

@@ -15,6 +15,7 @@ from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.roles import PROPAGATION_S
 from dogbreed.cloud.serving.image_context import Context
 from dogbreed.cloud.serving.image_repository import Repository
+from dogbreed.cloud.serving.log_group import ServiceLogs
 from dogbreed.cloud.session import Aws, pairs, unpaired
 from dogbreed.cloud.storage import Store
 from dogbreed.errors import DogbreedError
@@ -27,7 +28,6 @@ _PRICED_REGION = "us-east-1"
 _BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:6.0"
 # A build takes some three minutes; one that hangs is ended by CodeBuild.
 MINUTES = 15
-_LOG_DAYS = 30
 _LOOKS_AT = 20  # the newest builds, to find one that runs already
 _LAST_LINES = 8
 _AGAIN_S = 2.0
@@ -54,36 +54,9 @@ def ceiling(region: str) -> Decimal | None:
     return figure.usd * MINUTES if figure and figure.region == region else None
 
 
-class BuildLog(Resource):
-    """Where builds write; lines go by themselves."""
-
-    kind = "log group"
-    keep = f"holds the logs of builds; each line goes after {_LOG_DAYS} days"
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-        self.name = f"/aws/codebuild/{aws.name('image')}"
-
-    def find(self) -> Found | None:
-        """Whether it is there."""
-        groups = self._logs.describe_log_groups(logGroupNamePrefix=self.name)["logGroups"]
-        there = any(group["logGroupName"] == self.name for group in groups)
-        return Found(self._aws.arn("logs", f"log-group:{self.name}"), {}) if there else None
-
-    def create(self) -> None:
-        """Make it before CodeBuild does, which would keep its lines for ever."""
-        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-            self._logs.create_log_group(logGroupName=self.name, tags=self._aws.tags("image-log"))
-        self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_LOG_DAYS)
-
-    def delete(self, found: Found) -> None:
-        """Remove it with its lines."""
-        with suppress(self._logs.exceptions.ResourceNotFoundException):
-            self._logs.delete_log_group(logGroupName=self.name)
-
-    @property
-    def _logs(self) -> Any:
-        return self._aws.client("logs")
+def logs(aws: Aws) -> ServiceLogs:
+    """Where builds write; CodeBuild itself would keep that for ever."""
+    return ServiceLogs(aws, f"/aws/codebuild/{aws.name('image')}")
 
 
 class BuildProject(Resource):
@@ -112,7 +85,7 @@ class BuildProject(Resource):
             "timeoutInMinutes": MINUTES,
             "logsConfig": {"cloudWatchLogs": {"status": "ENABLED", "groupName": f"/aws/codebuild/{self.name}"}},
             "tags": self._aws.tags("image-build"),
-        } | ({"encryptionKey": self._aws.kms_key} if self._aws.kms_key else {})
+        }
 
     def find(self) -> Found | None:
         """Look at it; of what AWS adds by itself nothing is compared."""
@@ -210,9 +183,11 @@ class Image(Resource):
         self._follow(build)
         if build["buildStatus"] == "IN_PROGRESS":
             return False
-        if build["buildStatus"] != "SUCCEEDED":
+        there = self.find() is not None
+        # A tag is written once: where two commands have built the same, the second is refused, and all is well.
+        if build["buildStatus"] != "SUCCEEDED" and not there:
             raise self._failed(build)
-        if self.find() is None:
+        if not there:
             raise DogbreedError(f"build {self._build} ended well, but {self.name} is not there", "repeat the command")
         return True
 
