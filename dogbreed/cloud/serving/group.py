@@ -27,6 +27,8 @@ _GRACE_S, _WARM_S = 300, 30
 _LEAST, _MOST = 100, 110
 _EACH_S, _START_S, _GONE_S = 600.0, 900.0, 900.0
 _LOOK_S, _AGAIN_S, _TELL_S = 1.0, 3.0, 60.0
+# A launch that fails is tried again by the group, in another zone too.
+_FAILING_S = 45.0
 _GOING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
 _ENDED_WELL = ("Successful",)
 
@@ -241,6 +243,8 @@ class Group(Resource):
                 "MaxHealthyPercentage": _MOST,
                 "SkipMatching": True,
                 "AutoRollback": True,
+                # With nobody who asks whether a machine answers, it gets the time that it takes.
+                **({} if self._behind else {"InstanceWarmup": _GRACE_S}),
             },
         )["InstanceRefreshId"]
         seen = self.seen() or {}
@@ -298,10 +302,12 @@ class Group(Resource):
         machines cannot be had.
         """
         began = told = time.monotonic()
+        failing = 0.0
         while (said := over()) is None:
             now = time.monotonic()
             trouble = self._trouble(None, since)
-            if trouble or now - began > longest_s:
+            failing = (failing or now) if trouble else 0.0
+            if (failing and now - failing > _FAILING_S) or now - began > longest_s:
                 words = trouble or f"its machines are not all healthy after {longest_s / 60:.0f} minutes"
                 raise DogbreedError(
                     f"group {self.name}: {words}", "dogbreed logs ec2, dogbreed status; or repeat the command"
