@@ -35,6 +35,7 @@ HELP += (
     "scale",
     "status",
     "cost",
+    "leftovers",
     "recommend",
     "destroy",
     "rehearse",

@@ -66,7 +66,7 @@ CHANGES |= {"image build", "image push"}
 CHANGES |= {"loadtest", "scale", "cost", "iam setup", "rehearse up", "rehearse down", "rehearse run", "rehearse fault"}
 CHANGES |= {"rehearse speed"}
 LOOKS = {"data check", "predict", "serve", "runs", "logs", "status", "rehearse status", "rehearse calls"}
-LOOKS |= {"audit-iam", "recommend", "iam policy", "config", "doctor"}
+LOOKS |= {"audit-iam", "recommend", "leftovers", "iam policy", "config", "doctor"}
 
 
 def folder_of(path: Path) -> str:

@@ -46,7 +46,7 @@ def policy(
     """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
     WHAT is train-sagemaker, train-ec2, deploy-endpoint, -serverless, -lambda or -ec2, front, image, scale, invoke,
-    status, destroy, destroy-services, audit, or setup for who makes the roles.
+    status, cost, leftovers, destroy, destroy-services, audit, or setup for who makes the roles.
     It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
     <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
 

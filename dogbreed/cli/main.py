@@ -35,6 +35,7 @@ COMMANDS = {
     "rehearse": "rehearse",
     "status": "account",
     "cost": "cost",
+    "leftovers": "leftovers",
     "destroy": "account",
     "audit-iam": "audit",
     "iam": "iam",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dogbreed.cloud import people_serving
+from dogbreed.cloud import people_costs, people_serving
 from dogbreed.cloud import policies_serving as serving
 from dogbreed.cloud.people_parts import (
     LOOKS_AT_NETWORK,
@@ -150,6 +150,8 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
     "scale": people_serving.scale,
     "invoke": people_serving.invoke,
     "status": status,
+    "cost": people_costs.cost,
+    "leftovers": people_costs.leftovers,
     "destroy": destroy,
     "destroy-services": people_serving.destroy_services,
     "audit": audit,
@@ -164,10 +166,11 @@ _TOO = {
     "deploy-ec2-group": "deploy-ec2",
     "front": "deploy-endpoint or deploy-serverless",
     "image": "",
+    "cost": "status, since cost looks at everything first",
     "destroy": "destroy-services, since destroy looks at and removes services too",
     "destroy-services": "destroy",
 }
-_PASSES_ROLES = ("train-ec2", *(name for name in _TOO if not name.startswith("destroy")))
+_PASSES_ROLES = ("train-ec2", *(name for name in _TOO if not name.startswith(("destroy", "cost"))))
 
 
 def notes(purpose: str, scope: Scope) -> list[str]:
@@ -187,6 +190,6 @@ def notes(purpose: str, scope: Scope) -> list[str]:
         )
     if purpose == "train-sagemaker" and not scope.subnets:
         said.append("jobs run in SageMaker's own network: set [aws] subnets for one of yours")
-    if not scope.kms_key and purpose != "audit":
+    if not scope.kms_key and purpose not in ("audit", "cost", "leftovers"):
         said.append("no key of your own is used: set [aws] kms_key, and this policy names it")
     return said
