@@ -41,7 +41,10 @@ class Event:
 
 
 class Api:
-    """Answers on the unix socket `path`, or without one on a port of 127.0.0.1, until closed."""
+    """Answers on the unix socket `path`, or without one on a port of 127.0.0.1, until closed.
+
+    The runtime client knows no secret to show, so every user of this machine can speak with such a port.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.said: queue.Queue[Said] = queue.Queue()

@@ -163,8 +163,9 @@ class Pool:
     def sweep(self) -> None:
         """End what nobody needs: long unused, or of code that has been replaced or deleted."""
         now = self._cloud.clock.time()
-        current = {version.serial for function in self._records.functions.values() for version in function.everything()}
-        current |= {one.before.serial for one in self._records.functions.values() if one.before}
+        functions = list(self._records.functions.values())
+        current = {version.serial for function in functions for version in function.everything()}
+        current |= {one.before.serial for one in functions if one.before}
         with self._lock:
             stale = [
                 one
@@ -178,7 +179,7 @@ class Pool:
         """By function: how many environments there are, and how many calls run."""
         with self._lock:
             made = Counter((one.function.region, one.function.name) for one in self._all)
-            return {key[1]: (made[key], self._running[key]) for key in self._records.functions}
+            return {key[1]: (made[key], self._running[key]) for key in list(self._records.functions)}
 
     def end(self) -> None:
         """End everything at once."""

@@ -9,6 +9,7 @@ looking at the peak of the runtime's own process, where /proc tells it.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import queue
 import shutil
@@ -22,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogbreed.errors import DogbreedError
 from dogbreed.rehearse import container
 from dogbreed.rehearse.function_api import Api, Event, Said
 from dogbreed.rehearse.sandbox import Host, Spec
@@ -47,6 +49,7 @@ _OWN = ("/opt", "/tmp", "/root", "/home", "/var")
 _LOOK_S = 0.05
 _LAST_WORDS_S = 1.0
 _PIPE = 1 << 20
+_READS = 16
 _numbers = itertools.count(1)
 
 
@@ -86,6 +89,8 @@ class Environment:
         self._image = version.code.files
         self._number = next(_numbers)
         self._folder = place.folder / str(self._number)
+        # Beside the server's own, since the path of a socket has 107 characters at most.
+        self._socket = cloud.folder / f"f{self._number}"
         self._api: Api | None = None
         self._host: Host | None = None
         self._output = -1
@@ -103,13 +108,17 @@ class Environment:
         os.mkfifo(pipe)
         self._output = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         isolated = self._place.network is not None
-        self._api = Api(self._folder / "api" if isolated else None)
+        self._api = Api(self._socket if isolated else None)
         if isolated:
             for name, target in (("task", self.version.code.folder), ("runtime", self._place.runtime)):
                 (self._folder / "var" / name).symlink_to(target)
             for path in (self._image / "opt").glob("*") if self._image else ():
                 (self._folder / "opt" / path.name).symlink_to(path)
-        self._host = Host.start(self._spec(pipe), self._place.network)
+        try:
+            self._host = Host.start(self._spec(pipe), self._place.network)
+        except DogbreedError as error:
+            logging.warning("function %s: %s", self.function.name, error.message)
+            raise self._ended("exit", b"1") from error
         _widen(self._output)
         try:
             said = self._hear(begun + limit_s)
@@ -156,6 +165,7 @@ class Environment:
             host.end()
         if api:
             api.close()
+        self._socket.unlink(missing_ok=True)
         if self._output >= 0:
             self._drain()
             os.close(self._output)
@@ -198,14 +208,17 @@ class Environment:
             if self._output < 0:
                 return
             with suppress(BlockingIOError):
-                while data := os.read(self._output, 1 << 16):
+                # No more at a time, since who prints without end must still meet its time limit.
+                for _ in range(_READS):
+                    if not (data := os.read(self._output, 1 << 16)):
+                        break
                     *whole, self._rest = (self._rest + data).split(b"\n")
                     self._lines += [line for line in whole if line.strip()]
 
     def _spec(self, pipe: Path) -> Spec:
         cloud, isolated = self._cloud, self._place.network is not None
         code = self.version.code.folder
-        relays = [(*_API, self._folder / "api"), ("127.0.0.1", int(cloud.url.rsplit(":", 1)[1]), cloud.socket)]
+        relays = [(*_API, self._socket), ("127.0.0.1", int(cloud.url.rsplit(":", 1)[1]), cloud.socket)]
         return Spec(
             # The packages of this interpreter stand for those that an image brings.
             command=[sys.executable, "-I", "-S", "-c", _BOOT, *(site.getsitepackages() if self._image else [])],

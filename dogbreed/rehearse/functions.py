@@ -212,7 +212,7 @@ class Functions:
         if self._ticker:
             self._ticker.join()
         self._ticker, self._over = None, threading.Event()
-        for function in self.records.functions.values():
+        for function in list(self.records.functions.values()):
             for forget in self.on_delete:
                 forget(function)
         self.records.functions.clear()

@@ -49,6 +49,8 @@ def handler(event, context):
         return len("x" * (300 << 20))
     if event["what"] == "exit":
         os._exit(3)
+    while event["what"] == "chatter":
+        print("x" * 10_000)
     if event["what"] == "talk":
         return "x" * (7 << 20)
 """
@@ -98,6 +100,7 @@ def test_failures_are_told_as_lambda_tells_them(account: Server) -> None:
     assert re.fullmatch(r"RequestId: [0-9a-f-]{36} Error: Task timed out after 1\.00 seconds", told["errorMessage"])
     assert "it begins" in log
     assert "Status: timeout" in log
+    assert failed({"what": "chatter"}, "short")[0]["errorType"] == "Sandbox.Timedout"
     told, log = failed({"what": "grow"})
     assert told["errorType"] == "Runtime.OutOfMemory"
     assert told["errorMessage"].endswith("Runtime exited with error: signal: killed")
