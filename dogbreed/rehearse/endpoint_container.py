@@ -16,7 +16,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,6 @@ class Served:
     role: str
     region: str
     network: bool = True
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ class Container:
         variables = container.environment("" if isolated else os.fspath(self._folder))
         variables |= images.environment(self._cloud, self._served.image) or {}
         variables["PYTHONPATH"] = _CODE if isolated else os.fspath(code)
-        variables |= {"AWS_REGION": self._served.region, **self._served.variables}
+        variables["AWS_REGION"] = self._served.region
         if self._served.network:
             path = f"/v2/credentials/{self._token}"
             variables["AWS_ENDPOINT_URL"] = self._cloud.url

@@ -117,23 +117,22 @@ def check_config(cloud: Cloud, call: Call, models: dict[str, dict[str, Any]]) ->
     if role := told.get("ExecutionRoleArn"):
         check_role(cloud, role)
     for one in [*variants, *shadows]:
-        _check_variant(told, one, models, call)
+        if (name := one.get("ModelName")) is not None and name not in models:
+            raise invalid(f'Could not find model "arn:aws:sagemaker:{call.region}:{cloud.account}:model/{name}".')
+        _check_variant(told, one, models.get(name or "", {}))
     if any(one.get("InitialVariantWeight", 1.0) > 0 for one in variants):
         _check_shadows(variants, shadows)
         return
     raise invalid("At least one production variant must have a weight that is greater than 0.")
 
 
-def _check_variant(told: dict[str, Any], one: dict[str, Any], models: dict[str, dict[str, Any]], call: Call) -> None:
-    if (name := one.get("ModelName")) is not None and name not in models:
-        arn = f"arn:aws:sagemaker:{call.region}:{call.who.split(':')[4]}:model/{name}"
-        raise invalid(f'Could not find model "{arn}".')
+def _check_variant(told: dict[str, Any], one: dict[str, Any], model: dict[str, Any]) -> None:
     if "ServerlessConfig" in one:
-        _check_serverless(told, one, models.get(name or "", {}))
+        _check_serverless(told, one, model)
         return
     if "InstanceType" not in one:
         raise invalid(f"InstanceType is required for production variant {one['VariantName']}.")
-    if name is None:
+    if "ModelName" not in one:
         _check_for_components(told, one)
         return
     if "ManagedInstanceScaling" in one:

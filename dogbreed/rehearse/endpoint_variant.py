@@ -41,7 +41,7 @@ class Source:
     def __init__(
         self, cloud: Cloud, region: str, endpoint: str, model: dict[str, Any], role: str, group: str = ""
     ) -> None:
-        self._cloud, self._region, self._endpoint, self._role = cloud, region, endpoint, role
+        self._cloud, self._region, self._role = cloud, region, role
         self.container: dict[str, Any] = model.get("PrimaryContainer") or model["Containers"][0]
         self.network = not model.get("EnableNetworkIsolation", False)
         self._folder: Path = cloud.folder / "serving" / f"m{next(_numbers):x}"
@@ -55,7 +55,8 @@ class Source:
         with self._lock:
             if self._done:
                 return
-            self.lines.start()
+            if not self.lines.ident:
+                self.lines.start()
             try:
                 self._fetched = self._fetch()
             except data.DataError as error:
@@ -71,7 +72,6 @@ class Source:
             role=self._role,
             region=self._region,
             network=self.network,
-            variables={"SAGEMAKER_ENDPOINT_NAME": self._endpoint, "SAGEMAKER_VARIANT_NAME": variant},
         )
         return Replica(self._cloud, served, lambda one, text: self.lines.line(f"{variant}/{one}", text), healthy_s)
 

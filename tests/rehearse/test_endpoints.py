@@ -90,7 +90,7 @@ def test_an_endpoint_from_its_creation_to_its_end(hosted: Server) -> None:
 def test_what_containers_print_is_in_the_logs_as_their_role(hosted: Server) -> None:
     serving.model("first")
     serving.create("dogs", serving.config("one", serving.variant("first")))
-    logs, group = boto3.client("logs"), "/aws/sagemaker/Endpoints/dogs"
+    logs, group = serving.client("logs"), "/aws/sagemaker/Endpoints/dogs"
 
     def lines() -> list[str]:
         try:

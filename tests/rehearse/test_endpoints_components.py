@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 import serving
 import standin
@@ -81,7 +80,7 @@ def test_copies_come_and_go_down_to_none_and_back(dogs: Server) -> None:
 def failures() -> float:
     """How many requests have found no copy, as the alarm that wakes a component sees it."""
     since = serving.describe("dogs")["CreationTime"]
-    told = boto3.client("cloudwatch").get_metric_statistics(
+    told = serving.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName="NoCapacityInvocationFailures",
         Dimensions=[{"Name": "InferenceComponentName", "Value": "breeds"}],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import pytest
 import serving
 import standin
@@ -40,7 +39,7 @@ def create_model(**changes: Any) -> None:
     ],
 )
 def test_models_that_cannot_be(hosted: Server, changes: dict[str, Any], words: str) -> None:
-    boto3.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
+    serving.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
     code, said = serving.refused(create_model, **changes)
     assert code == "ValidationException" and words in said
     create_model()
@@ -50,13 +49,13 @@ def test_models_that_cannot_be(hosted: Server, changes: dict[str, Any], words: s
 
 
 def test_a_role_that_may_not_read_the_model(hosted: Server) -> None:
-    boto3.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
+    serving.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
     hosted.ask("fault", kind="deny", target="s3:GetObject")
     assert "Could not access model data" in serving.refused(create_model)[1]
 
 
 def test_what_is_described_is_what_was_told(hosted: Server) -> None:
-    boto3.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
+    serving.client("s3").put_object(Bucket="photos", Key="models/first/model.tar.gz", Body=b"x")
     create_model(container={"Environment": {"A": "1"}}, EnableNetworkIsolation=True)
     told = serving.client().describe_model(ModelName="first")
     assert told["PrimaryContainer"]["Environment"] == {"A": "1"} and told["EnableNetworkIsolation"]

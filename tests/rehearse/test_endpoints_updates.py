@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import pytest
 import serving
 import standin
@@ -18,8 +17,10 @@ __all__ = ["hosted"]
 @pytest.fixture
 def dogs(hosted: Server) -> Server:
     """An endpoint `dogs` of two instances of the model `old`; models `new`, `crashing` and `broken` are there."""
-    for name, trouble in (("old", {}), ("new", {}), ("crashing", {"CRASH": "1"}), ("broken", {"BROKEN": "new"})):
-        serving.model(name, **trouble)
+    # Slow enough for requests to be open whenever something changes.
+    slow = {"SLOW": "0.05"}
+    for name, is_ in (("old", slow), ("new", slow), ("crashing", {"CRASH": "1"}), ("broken", {"BROKEN": "new"})):
+        serving.model(name, **is_)
         serving.config(name, serving.variant(name, 2))
     told = serving.create("dogs", "old")
     assert told["EndpointStatus"] == "InService", told.get("FailureReason")
@@ -50,7 +51,7 @@ HALF = {"CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1}}
 
 
 def alarm(name: str, state: str = "OK") -> None:
-    watch = boto3.client("cloudwatch")
+    watch = serving.client("cloudwatch")
     watch.put_metric_alarm(
         AlarmName=name,
         Namespace="AWS/SageMaker",
@@ -67,7 +68,7 @@ def alarm(name: str, state: str = "OK") -> None:
 
 
 def ring(name: str, state: str = "ALARM") -> None:
-    boto3.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
+    serving.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
 
 
 def test_scaling_out_and_in_loses_nothing(dogs: Server) -> None:

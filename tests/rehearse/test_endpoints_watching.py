@@ -9,7 +9,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import jobs
 import pytest
 import serving
@@ -25,7 +24,7 @@ def sums(name: str, stat: str = "Sum", period: int = 60, **dimensions: str) -> l
     """One figure of each minute (or of each `period` seconds) of a metric since the endpoint is there, oldest first."""
     since = serving.describe("dogs")["CreationTime"]
     where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-    told = boto3.client("cloudwatch").get_metric_statistics(
+    told = serving.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName=name,
         Dimensions=where or OF_DOGS,
@@ -84,7 +83,9 @@ def test_a_serverless_endpoint_tells_its_cold_starts_and_its_use(hosted: Server)
     serving.create(
         "dogs", serving.config("one", {"VariantName": "main", "ModelName": "first", "ServerlessConfig": config})
     )
-    hosted.ask("crash", endpoint="dogs")
+    hosted.ask("speed", speed=1000)
+    standin.until(lambda: serving.processes(hosted) == ["dogs InService 0 processes"])
+    hosted.ask("speed", speed=60)
     serving.ask("dogs")
     standin.until(lambda: sums("ModelSetupTime", "Maximum"))
     assert max(sums("ModelSetupTime", "Maximum")) > 1000
@@ -131,7 +132,7 @@ def test_captured_requests_are_in_the_bucket_as_aws_lays_them_out(hosted: Server
         return
     (key,) = jobs.keys("captured/")
     assert re.fullmatch(r"captured/dogs/main/\d{4}/\d\d/\d\d/\d\d/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl", key)
-    (line,) = boto3.client("s3").get_object(Bucket="photos", Key=key)["Body"].read().decode().splitlines()
+    (line,) = serving.client("s3").get_object(Bucket="photos", Key=key)["Body"].read().decode().splitlines()
     told = json.loads(line)
     sent, said = told["captureData"]["endpointInput"], told["captureData"]["endpointOutput"]
     assert (sent["encoding"], sent["mode"], sent["observedContentType"]) == ("BASE64", "INPUT", "image/jpeg")
@@ -141,7 +142,7 @@ def test_captured_requests_are_in_the_bucket_as_aws_lays_them_out(hosted: Server
 
 
 def test_a_logged_line_in_the_embedded_format_becomes_metrics(account: Server) -> None:
-    logs, group, stream = boto3.client("logs"), "/any/group", "any"
+    logs, group, stream = serving.client("logs"), "/any/group", "any"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
     now = int(time.time() * 1000)
@@ -151,7 +152,7 @@ def test_a_logged_line_in_the_embedded_format_becomes_metrics(account: Server) -
     lines = [json.dumps({**told, "Run": "first", "Unsure": 3, "Photos": [4, 6]}), "plain", '{"_aws": 1}', '"_aws"']
     events = [{"timestamp": now, "message": line} for line in lines]
     logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
-    seen = boto3.client("cloudwatch").get_metric_statistics(
+    seen = serving.client("cloudwatch").get_metric_statistics(
         Namespace="dogs",
         MetricName="Photos",
         Dimensions=[{"Name": "Run", "Value": "first"}],
