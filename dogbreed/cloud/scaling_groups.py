@@ -135,7 +135,7 @@ class GroupChange(_OfGroup):
                     "max": seen.get("MaxSize"),
                 }
                 state = f"{content['schedule']} {content['time zone']}: {content['min']} to {content['max']}"
-                return Found(seen["ScheduledActionARN"], content, state=state)
+                return Found(seen.get("ScheduledActionARN", self.name), content, state=state)
         return None
 
     def create(self) -> None:
