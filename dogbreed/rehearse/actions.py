@@ -60,7 +60,7 @@ _REGIONAL = {
     "scheduler": {"Name": "schedule/default/{0}"},
     "ecr": {"repositoryName": "repository/{0}", "repositoryNames": "repository/{0}"},
     # A build is no resource: who may look at it or stop it, IAM decides by its project.
-    "codebuild": {name: "project/{0}" for name in ("name", "names", "projectName", "id", "ids")},
+    "codebuild": dict.fromkeys(("name", "names", "projectName", "id", "ids"), "project/{0}"),
     "kms": {"KeyId": "key/{0}"},
     "ssm": {"Name": "parameter/{0}"},
     "ec2": {
@@ -117,7 +117,7 @@ def _filled(shape: str, value: str) -> str:
     if value.startswith("alias/"):
         return value
     if shape.startswith("project/"):
-        return shape.format(value.split(":")[0])
+        return shape.format(value.split(":", maxsplit=1)[0])
     # The names of parameters begin with the slash that their ARNs have anyway.
     return shape.format(value.removeprefix("/") if shape.startswith("parameter") else value)
 

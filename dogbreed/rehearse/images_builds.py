@@ -14,7 +14,7 @@ from dogbreed.rehearse.images_run import Build, run
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call, Passed
-    from dogbreed.rehearse.cloud import Cloud
+    from dogbreed.rehearse.cloud import Cloud, Handler
 
 _SERVICE = "codebuild.amazonaws.com"
 _END_S = 10.0
@@ -158,7 +158,7 @@ def _lets_in(cloud: Cloud, arn: str) -> bool:
 def add(cloud: Cloud) -> None:
     """Register with the cloud."""
     builds = Builds(cloud)
-    operations = {
+    operations: dict[str, Handler] = {
         "CreateProject": builds.create,
         "UpdateProject": builds.update,
         "DeleteProject": builds.delete,
