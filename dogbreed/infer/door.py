@@ -24,7 +24,7 @@ _TIMEOUT_S = 60
 _TRIES = 6  # when it is busy; the waits between them come to half a minute at most
 _LONGEST_WAIT_S = 10.0
 _BUSY = (429, 503)
-_LAST_OF_4XX = 499
+_LAST_OF_4XX, _TOO_LARGE = 499, 413
 # Without http:// a word is an address only where it looks like one: a name with a dot, localhost, or a port.
 _BARE = re.compile(
     r"(?:[\w-]+\.)+[\w-]+(?::\d+)?(?:[/?].*)?|[\w-]+:\d+(?:[/?].*)?|localhost(?:/.*)?|\[[\da-f:]+\].*", re.I
@@ -67,6 +67,9 @@ class Asking(Answering):
         error = said.get("error") if isinstance(said, dict) else None
         if isinstance(error, dict) and 400 <= reply.status <= _LAST_OF_4XX and reply.status not in _BUSY:
             raise PhotoError(str(error.get("code")), str(error.get("message")), str(error.get("hint") or ""))
+        if reply.status == _TOO_LARGE:  # what stands before the service says it in its own words
+            size = f"{len(data) / 2**20:.1f} MiB"
+            raise PhotoError("too-large", f"{size}, more than {self.where} takes", "send a smaller photo")
         words = str(error.get("message")) if isinstance(error, dict) else "this is no answer of dogbreed serve"
         hint = "try again later, or see the log of the service"
         raise DogbreedError(f"{self.where}: {words} (status {reply.status})", hint)

@@ -17,7 +17,7 @@ from dogbreed.cloud.serving.function_alias import Url
 from dogbreed.cloud.serving.function_resources import Function
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
-from dogbreed.errors import AccessError, DogbreedError, UsageError
+from dogbreed.errors import AccessError, DogbreedError, PhotoError, UsageError
 from dogbreed.infer.door import Door, is_signed
 from dogbreed.infer.predictor import Predictor
 from dogbreed.plan import Resource
@@ -43,7 +43,8 @@ def deploy(account: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     account.ask("speed", speed=1)
 
 
-def test_a_function_answers_as_the_command_does(deploy: Callable[..., Aws], tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_function_answers_as_the_command_does(account: Server, deploy: Callable[..., Aws], tmp_path: Path) -> None:
     """By its name and by its address, in every style; what is no photo has the same words."""
     aws = deploy(function.resources, DeploySettings(to="lambda", function_url="iam"))
     address = Url(Function(aws, "dogbreed-lambda")).address()
@@ -61,6 +62,13 @@ def test_a_function_answers_as_the_command_does(deploy: Callable[..., Aws], tmp_
     data = (tmp_path / "photos" / "0.jpg").read_bytes()
     for name in ("dogbreed-lambda:1", Function(aws, "dogbreed-lambda").arn, "dogbreed-lambda:live"):
         assert OfFunction(aws, name).predict(data).breed == Predictor.open(RUN).predict(data).breed
+    # Lambda's limit is 6 MiB with the base64 around the photo.
+    for door in (OfFunction(aws, "dogbreed-lambda"), OfUrl(aws, address)):
+        with pytest.raises(PhotoError, match=r"5\.0 MiB, more than"):
+            door.predict(bytes(5 * 2**20))
+    # The SDK waits and repeats where AWS asks for fewer calls.
+    account.ask("fault", kind="throttle", target="lambda:InvokeFunction", count=2)
+    assert OfFunction(aws, "dogbreed-lambda").predict(data).breed
     unknown = dogbreed("predict", "photos/0.jpg", "--function", "dogbreed-lambada", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "there is no function dogbreed-lambada" in unknown.stderr and "dogbreed-lambda" in unknown.stderr

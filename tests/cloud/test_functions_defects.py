@@ -285,6 +285,7 @@ def hourly(resources: Any) -> Decimal:
     return sum(prices, Decimal(0))
 
 
+@pytest.mark.slow
 def test_12_nothing_is_paid_for_while_nobody_asks_and_nothing_is_left(
     account: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

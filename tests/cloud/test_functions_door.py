@@ -55,6 +55,7 @@ def other_run(folder: Path) -> Run:
     return Run(folder, {}).finish(info | {"temperature": 2.0})
 
 
+@pytest.mark.slow
 def test_another_run_takes_over_behind_the_alias(quick: None, tmp_path: Path) -> None:
     told: list[str] = []
     first = replace(wanted(region=""), tell=told.append)

@@ -47,9 +47,11 @@ class OfEndpoint(Asking):
             if code(error) == "ModelError":
                 answer: Any = error.response
                 return Reply(int(answer.get("OriginalStatusCode", 500)), answer.get("OriginalMessage", "").encode())
+            if _is_too_large(error):
+                return Reply(413, b"")
             if is_missing(error):
                 names = _listed(self._aws, "sagemaker", "list_endpoints", "Endpoints", "EndpointName")
-                raise _unknown(self.where, names, "dogbreed deploy --to endpoint") from error
+                raise _absent("endpoint", self.name, names) from error
             raise
 
 
@@ -72,11 +74,11 @@ class OfFunction(Asking):
         try:
             said = self._client.invoke(FunctionName=name, Qualifier=qualifier, Payload=json.dumps(event))
         except ClientError as error:
-            if code(error) == "RequestTooLargeException":
-                return Reply(413, _problem("too-large", "the photo is larger than a function takes (about 4.5 MB)"))
+            if _is_too_large(error):
+                return Reply(413, b"")
             if is_missing(error):
                 names = _listed(self._aws, "lambda", "list_functions", "Functions", "FunctionName")
-                raise _unknown(self.where, names, "dogbreed deploy --to lambda") from error
+                raise _absent("function", name, names) from error
             raise
         return self._reply(said, said["Payload"].read())
 
@@ -140,10 +142,13 @@ def _listed(aws: Aws, service: str, operation: str, key: str, name: str) -> list
         return []
 
 
-def _unknown(what: str, names: list[str], makes: str) -> UsageError:
-    hint = f"this project has: {', '.join(names)}" if names else f"this project has none; {makes} makes one"
-    return UsageError(f"there is no {what}", hint)
+def _absent(kind: str, name: str, names: list[str]) -> DogbreedError:
+    if name in names:
+        return DogbreedError(f"{kind} {name} is there, but not ready", "dogbreed status shows its state")
+    makes = {"endpoint": "endpoint", "function": "lambda"}[kind]
+    none = f"this project has none; dogbreed deploy --to {makes} makes one"
+    return UsageError(f"there is no {kind} {name}", f"this project has: {', '.join(names)}" if names else none)
 
 
-def _problem(kind: str, words: str) -> bytes:
-    return json.dumps({"error": {"code": kind, "message": words, "hint": "send a smaller photo"}}).encode()
+def _is_too_large(error: ClientError) -> bool:
+    return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 413)
