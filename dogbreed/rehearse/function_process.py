@@ -117,7 +117,8 @@ class Environment:
         try:
             self._host = Host.start(self._spec(pipe), self._place.network)
         except DogbreedError as error:
-            logging.warning("function %s: %s", self.function.name, error.message)
+            if self._folder.is_dir():  # else the account was emptied meanwhile
+                logging.warning("function %s: %s", self.function.name, error.message)
             raise self._ended("exit", b"1") from error
         _widen(self._output)
         try:
