@@ -13,6 +13,7 @@ from dogbreed.rehearse.endpoint_meters import Meter
 from dogbreed.rehearse.endpoint_records import Record, Shelf, tags_of
 from dogbreed.rehearse.endpoint_rules import check_image
 from dogbreed.rehearse.endpoint_update import START_S
+from dogbreed.rehearse.endpoint_usage import cores
 from dogbreed.rehearse.endpoint_variant import Source, UnhealthyError, Variant
 from dogbreed.rehearse.sagemaker_rules import invalid
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 _LOGS = "/aws/sagemaker/InferenceComponents"
 _BUSY = ("Creating", "Updating", "Deleting")
-# Processor cores by the size of an instance; an approximation for the few types that differ.
-_CORES = {"medium": 2, "large": 2, "xlarge": 4, "metal": 96}
 NO_CAPACITY = (
     "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
     "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
@@ -263,7 +262,7 @@ class Components:
         low, high = scaling.get("MinInstanceCount", 1), scaling.get("MaxInstanceCount", 1)
         if scaling.get("Status", "ENABLED") != "ENABLED" or not scaling:
             low = high = int(variant.told.get("InitialInstanceCount", 1))
-        each = _cores(variant.told["InstanceType"])
+        each = cores(variant.told["InstanceType"])
         here = [one for one in self.of(component.endpoint) if one.variant == component.variant and one.copies]
         needed = sum(one.cores * one.copies.desired for one in here if one.copies)
         variant.desired = min(high, max(low, math.ceil(needed / each - 1e-9)))
@@ -282,9 +281,3 @@ def add(cloud: Cloud, components: Components) -> None:
         "DeleteInferenceComponent": components.delete,
     }.items():
         cloud.handle("sagemaker", operation, function)
-
-
-def _cores(kind: str) -> int:
-    size = kind.rsplit(".", maxsplit=1)[-1]
-    times = size.removesuffix("xlarge")
-    return int(times) * 4 if times.isdigit() else _CORES.get(size, 4)

@@ -94,8 +94,11 @@ class Meter:
         with self._lock:
             self._minute().no_capacity += 1
 
-    def passed(self, limit: int) -> Iterator[_Datum]:
-        """Data of what has passed since the last look; `limit` is the most requests at once, 0 where there is none."""
+    def passed(self, count: int, *, limit: int = 0, provisioned: int = 0) -> Iterator[_Datum]:
+        """Data of what has passed since the last look, by `count` replicas.
+
+        `limit` is the most requests at once and `provisioned` the environments that are kept, of serverless variants.
+        """
         now = self._cloud.clock.time()
         with self._lock:
             self._advance()
@@ -108,7 +111,13 @@ class Meter:
             counted = [(one, self._minutes.pop(one, _Minute())) for one in minutes]
             self._minutes = {one: kept for one, kept in self._minutes.items() if one >= self._next_minute}
         for slot in slots:
-            yield from self._concurrency(_when(slot * _SLOT), average, peak, limit)
+            when = _when(slot * _SLOT)
+            if not self._serverless:
+                yield self._concurrency(when, average / max(1, count), peak / max(1, count))
+            for name, most in (("ConcurrentExecutions", limit), ("ProvisionedConcurrency", provisioned)):
+                if most and self._serverless:
+                    used = {"Value": min(1.0, peak / most)}
+                    yield self._datum(f"Serverless{name}Utilization", when, "None", used)
         for minute, counts in counted:
             yield from self._counts(_when(minute * _MINUTE), counts)
 
@@ -122,14 +131,11 @@ class Meter:
     def _minute(self) -> _Minute:
         return self._minutes.setdefault(int(self._cloud.clock.time()) // _MINUTE, _Minute())
 
-    def _concurrency(self, when: datetime, average: float, peak: int, limit: int) -> Iterator[_Datum]:
+    def _concurrency(self, when: datetime, average: float, peak: float) -> _Datum:
+        """Requests at the same time at one replica: SageMaker's instances tell theirs one by one."""
         name = "ConcurrentRequestsPerCopy" if self._component else "ConcurrentRequestsPerModel"
-        if not self._serverless:
-            sums = {"SampleCount": 10.0, "Sum": average * 10, "Minimum": min(average, peak), "Maximum": float(peak)}
-            yield self._datum(name, when, "Count", {"StatisticValues": sums}) | {"StorageResolution": 1}
-        elif limit:
-            used = {"Value": min(1.0, peak / limit)}
-            yield self._datum("ServerlessConcurrentExecutionsUtilization", when, "None", used)
+        sums = {"SampleCount": 10.0, "Sum": average * 10, "Minimum": min(average, peak), "Maximum": peak}
+        return self._datum(name, when, "Count", {"StatisticValues": sums}) | {"StorageResolution": 1}
 
     def _counts(self, when: datetime, counts: _Minute) -> Iterator[_Datum]:
         def of(name: str, total: float, one: float = 1.0) -> _Datum:

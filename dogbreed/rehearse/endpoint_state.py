@@ -7,11 +7,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.rehearse.endpoint_meters import Meter
+from dogbreed.rehearse.endpoint_meters import NAMESPACE, OF_INSTANCES, Meter
 from dogbreed.rehearse.endpoint_records import Record
+from dogbreed.rehearse.endpoint_usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from dogbreed.rehearse.cloud import Cloud
     from dogbreed.rehearse.endpoint_fleet import Fleet
@@ -36,6 +37,7 @@ class Endpoint(Record):
     deployment: dict[str, Any] = field(default_factory=dict)
     capturing: dict[str, Any] | None = None
     meters: dict[str, Meter] = field(default_factory=dict)
+    usages: dict[str, Usage] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
     thread: threading.Thread | None = None
@@ -84,6 +86,22 @@ class Endpoint(Record):
             made = Meter(cloud, dimensions, serverless=variant.serverless)
             meter = self.meters.setdefault(variant.name, made)
         return meter
+
+    def measured(self, cloud: Cloud) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Namespace and datum of all that its variants tell CloudWatch since the last time."""
+        running = [variant for fleet in self.fleets for variant in fleet.everything if variant.source]
+        pids: dict[str, list[int]] = {}
+        for variant in running:
+            pids.setdefault(variant.name, []).extend(variant.pids())
+        for variant in {variant.name: variant for variant in running}.values():
+            meter = self.meter(cloud, variant)
+            kept = int(variant.current.get("ProvisionedConcurrency", 0))
+            for datum in meter.passed(variant.count, limit=variant.limit, provisioned=kept):
+                yield NAMESPACE, datum
+            made = Usage(meter.dimensions, str(variant.told.get("InstanceType", "")))
+            usage = self.usages.setdefault(variant.name, made)
+            for datum in usage.passed(cloud.clock.time(), pids[variant.name]):
+                yield OF_INSTANCES, datum
 
     def everything(self) -> list[Fleet]:
         """All fleets that run."""

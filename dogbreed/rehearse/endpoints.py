@@ -290,13 +290,10 @@ class Hosting:
     def _measured(self) -> list[tuple[str, str, dict[str, Any]]]:
         found = []
         for one in list(self.endpoints.records.values()):
-            running = [variant for fleet in one.fleets for variant in fleet.everything if variant.source]
-            for variant in {variant.name: variant for variant in running}.values():
-                data = one.meter(self._cloud, variant).passed(variant.limit)
-                found += [(one.region, NAMESPACE, datum) for datum in data]
+            found += [(one.region, namespace, datum) for namespace, datum in one.measured(self._cloud)]
             for component in self.components.of(one):
-                assert component.meter
-                found += [(one.region, NAMESPACE, datum) for datum in component.meter.passed(0)]
+                assert component.meter and component.copies
+                found += [(one.region, NAMESPACE, datum) for datum in component.meter.passed(component.copies.count)]
         return found
 
     def _running(self, told: dict[str, Any]) -> list[Variant]:

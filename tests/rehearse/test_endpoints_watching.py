@@ -20,12 +20,14 @@ from dogbreed.rehearse.state import Server
 __all__ = ["hosted"]
 
 
-def sums(name: str, stat: str = "Sum", period: int = 60, **dimensions: str) -> list[float]:
+def sums(
+    name: str, stat: str = "Sum", period: int = 60, space: str = "AWS/SageMaker", **dimensions: str
+) -> list[float]:
     """One figure of each minute (or of each `period` seconds) of a metric since the endpoint is there, oldest first."""
     since = serving.describe("dogs")["CreationTime"]
     where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
     told = serving.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/SageMaker",
+        Namespace=space,
         MetricName=name,
         Dimensions=where or OF_DOGS,
         StartTime=since - timedelta(minutes=2),
@@ -55,6 +57,9 @@ def test_each_minute_has_its_figures_and_zeros_where_nobody_asks(hosted: Server)
     busy = len(sums("Invocations"))
     standin.until(lambda: len(sums("Invocations")) >= busy + 2)
     assert sums("Invocations")[-1] == 0 and sums("InvocationsPerInstance")[-1] == 0
+
+    used = sums("MemoryUtilization", "Maximum", space="/aws/sagemaker/Endpoints")
+    assert 0.01 < max(used) < 100 and len(sums("CPUUtilization", space="/aws/sagemaker/Endpoints")) == len(used)
 
     serving.client().update_endpoint(EndpointName="dogs", EndpointConfigName="two")
     serving.settled("dogs")
