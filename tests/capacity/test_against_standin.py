@@ -34,7 +34,7 @@ SPEED = 60.0
 SERVICE_S, DELAY_S, START_S, SEED = 0.08, 30, 60, 1
 # One request after the other, first come, first served: each is told when its turn is over.
 ONE_AT_A_TIME = b"""
-import os, threading, time
+import os, signal, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 turn, free = threading.Lock(), 0.0
@@ -64,11 +64,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 where = os.environ["DOGBREED_SERVE_HOST"], int(os.environ["DOGBREED_SERVE_PORT"])
 ThreadingHTTPServer(where, Handler).serve_forever()
 """
 # Of what one instance can do, minute by minute: each rise asks for one instance more at a target of half of that.
-LOAD = [0.3] * 3 + [0.8] * 8 + [1.3] * 8 + [1.8] * 6 + [0.25] * 18
+LOAD = [0.3] * 2 + [0.8] * 7 + [1.3] * 7 + [1.8] * 6 + [0.25] * 17
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,7 @@ def test_instances_and_latencies_are_as_simulated(fast: Server, monkeypatch: pyt
     simulated = result.latencies.centile(0.95) / SPEED + overhead_s
     measured = float(np.quantile(latencies, 0.95))
     told = f"{counted} in the stand-in, {result.in_service} simulated; p95 {measured:.3f} s and {simulated:.3f} s"
+    print(told)  # with pytest -s: the figures
     assert max(counted) > 2 and counted[-1] < max(counted), told
     assert all(abs(one - other) <= 1 for one, other in zip(counted, result.in_service, strict=True)), told
     assert abs(measured - simulated) <= 0.25 * simulated, told
