@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dogbreed.cloud.bucket import CHECKPOINTS, CODE, DATA, RUNS
+from dogbreed.cloud.bucket import CHECKPOINTS, CODE, DATA, MODELS, RUNS
 from dogbreed.cloud.policies import KINDS
 from dogbreed.cloud.policy_parts import Scope, Statement, allow
 from dogbreed.cloud.session import PROJECT_TAG
@@ -186,3 +186,16 @@ def key_use(scope: Scope) -> list[Statement]:
     actions = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
     grants = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
     return [allow("UseKey", actions, scope.kms_key), allow("LetAwsUseKey", "kms:CreateGrant", scope.kms_key, grants)]
+
+
+def commands(scope: Scope) -> list[Statement]:
+    """Ask a machine on the machine itself, where its network is not reached from here."""
+    shell = f"arn:{scope.partition}:ssm:{scope.region}::document/AWS-RunShellScript"
+    bears = {"StringEquals": {f"ssm:resourceTag/{PROJECT_TAG}": scope.project}}
+    return [
+        # The photo goes by the bucket.
+        allow("ForgetPhotos", "s3:DeleteObject", scope.objects(f"{MODELS}asked/"), scope.own_account),
+        allow("AskOwnMachines", "ssm:SendCommand", scope.arn("ec2", "instance/*"), bears),
+        allow("ByShell", "ssm:SendCommand", shell),
+        allow("Answers", "ssm:GetCommandInvocation", "*"),  # knows no resources
+    ]
