@@ -167,7 +167,10 @@ class Targets:
             serving = group.serving() if group else []
             if not group or not serving:
                 return None
-            target = serving[next(group.turn) % len(serving)]
+            turn = next(group.turn) % len(serving)
+            serving = [*serving[turn:], *serving[:turn]]
+            fewest = group.record.attributes.get("load_balancing.algorithm.type") == "least_outstanding_requests"
+            target = min(serving, key=lambda one: one.under_way) if fewest else serving[0]
             target.under_way += 1
             return target
 
