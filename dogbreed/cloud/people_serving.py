@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from dogbreed.cloud import policies_serving as serving
@@ -10,6 +11,7 @@ from dogbreed.cloud.people_parts import (
     LOOKS_AT_BUCKET,
     LOOKS_AT_NETWORK,
     MAKES_BUCKET,
+    commands,
     in_subnets,
     key_use,
     machines,
@@ -71,6 +73,7 @@ _GROUPS = (
     *("autoscaling:StartInstanceRefresh", "autoscaling:CancelInstanceRefresh", "autoscaling:SetInstanceProtection"),
     *("autoscaling:PutScalingPolicy", "autoscaling:DeletePolicy", "autoscaling:DeleteAutoScalingGroup"),
     *("autoscaling:PutScheduledUpdateGroupAction", "autoscaling:DeleteScheduledAction"),
+    *("autoscaling:AttachLoadBalancerTargetGroups", "autoscaling:DetachLoadBalancerTargetGroups"),
 )
 _WHOLE = ("CreateAutoScalingGroup", "DeleteAutoScalingGroup", "Tags", "Refresh")
 _LOOKS_AT_GROUPS = (
@@ -92,7 +95,7 @@ _LOOKS_AT_MACHINES = (
 
 def deploy_endpoint(scope: Scope) -> Document:
     """`deploy --to endpoint`, and `rollback`: model, configuration, endpoint, alarms, and what stands around it."""
-    return document([*_hosted(scope, "endpoint"), _alarms(scope, "endpoint")])
+    return document([*_hosted(scope, "endpoint"), *_alarms(scope, "endpoint")])
 
 
 def deploy_serverless(scope: Scope) -> Document:
@@ -149,12 +152,8 @@ def deploy_ec2_group(scope: Scope) -> Document:
     name = f"{scope.project}-ec2"
     changes = [f"{verb}{kind}" for verb in ("Create", "Delete") for kind in _BALANCER]
     more = [
-        "AddTags",
-        "ModifyListener",
-        "ModifyTargetGroup",
-        "ModifyLoadBalancerAttributes",
-        "ModifyTargetGroupAttributes",
-        "SetSecurityGroups",
+        *("AddTags", "SetSubnets", "SetSecurityGroups", "ModifyListener", "ModifyTargetGroup"),
+        *("ModifyLoadBalancerAttributes", "ModifyTargetGroupAttributes"),
     ]
     services = {"Groups": "autoscaling", "Balancers": "elasticloadbalancing"}
     return document(
@@ -163,6 +162,8 @@ def deploy_ec2_group(scope: Scope) -> Document:
             allow("Look", [*_LOOKS_AT_GROUPS, *_LOOKS_AT_BALANCER], "*"),
             allow("Group", _GROUPS, scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")),
             allow("Balancer", [f"elasticloadbalancing:{verb}" for verb in (*changes, *more)], _balancer_arns(scope)),
+            allow("Certificate", ["acm:DescribeCertificate", "acm:GetCertificate"], scope.arn("acm", "certificate/*")),
+            *commands(scope),
             *(_linked(scope, f"Let{what}Work", f"{service}.amazonaws.com") for what, service in services.items()),
             _ends(scope),
         ]
@@ -208,7 +209,7 @@ def scale(scope: Scope) -> Document:
                 _function_arns(scope, "lambda", "endpoint-front", "serverless-front"),
             ),
             allow("Group", [one for one in _GROUPS if not one.endswith(_WHOLE)], group),
-            _alarms(scope, ""),
+            *_alarms(scope, ""),
             _linked(scope, "LetEndpointsScale", f"sagemaker.{_SCALING_SERVICE}"),
             _linked(scope, "LetFunctionsScale", f"lambda.{_SCALING_SERVICE}"),
         ]
@@ -240,7 +241,7 @@ def looks(scope: Scope) -> list[Statement]:
         allow("LookAtServices", everywhere, "*"),
         allow("LookAtHosted", _DESCRIBES, _hosted_arns(scope, "*")),
         allow("LookAtFunctions", _LOOKS_AT_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
-        allow("LookAtAlarms", ["cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"], _alarm_arns(scope, "")),
+        *_looks_at_alarms(scope, ""),
         allow("LookAtEnds", "scheduler:GetSchedule", _end_arns(scope)),
         allow("LookAtBuild", "codebuild:BatchGetProjects", scope.arn("codebuild", f"project/{scope.project}-image")),
         allow("LookAtServiceLogs", _LOOKS_AT_LOGS, _group_arns(scope, names)),
@@ -250,20 +251,18 @@ def looks(scope: Scope) -> list[Statement]:
 
 def destroy_services(scope: Scope) -> Document:
     """`dogbreed destroy` of services."""
-    return document([*looks(scope), *_removals(scope)])
+    return document(_merged([*looks(scope), *_removals(scope)]))
 
 
 def _removals(scope: Scope) -> list[Statement]:
     name = f"{scope.project}-ec2"
     groups = [f"/aws/sagemaker/Endpoints/{scope.project}-*", f"/aws/lambda/{scope.project}-*"]
     return [
+        allow("RemoveHosted", [f"sagemaker:Delete{kind}" for kind in _HOSTED], _hosted_arns(scope, "*")),
         allow(
-            "RemoveHosted",
-            [f"sagemaker:Delete{kind}" for kind in (*_HOSTED, "InferenceComponent")],
-            [
-                *_hosted_arns(scope, "*"),
-                scope.arn("sagemaker", f"inference-component/{scope.project}-*"),
-            ],
+            "RemoveComponents",
+            "sagemaker:DeleteInferenceComponent",
+            scope.arn("sagemaker", f"inference-component/{scope.project}-*"),
         ),
         allow("RemoveFunctions", _ENDS_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
         allow("RemoveAlarms", "cloudwatch:DeleteAlarms", _alarm_arns(scope, "")),
@@ -307,6 +306,17 @@ def _hosted(scope: Scope, door: str) -> list[Statement]:
     ]
 
 
+def _merged(statements: Iterable[Statement]) -> list[Statement]:
+    """One statement for all that are about the same things, as a policy may not be long."""
+    found: dict[str, Statement] = {}
+    for one in statements:
+        first = found.setdefault(json.dumps([one["Resource"], one.get("Condition")]), one)
+        actions = [first["Action"], one["Action"]]
+        listed = {action for part in actions for action in ([part] if isinstance(part, str) else part)}
+        first["Action"] = sorted(listed)
+    return list(found.values())
+
+
 def _bucket(scope: Scope, *prefixes: str) -> list[Statement]:
     return [
         allow("Bucket", [*LOOKS_AT_BUCKET, *MAKES_BUCKET], scope.bucket_arn),
@@ -325,9 +335,17 @@ def _logs(scope: Scope, groups: Iterable[str], *more: str, lists: bool = True) -
     return [*made, *([allow("ListLogGroups", "logs:DescribeLogGroups", "*")] if lists else [])]
 
 
-def _alarms(scope: Scope, door: str) -> Statement:
-    actions = ["PutMetricAlarm", "DescribeAlarms", "DeleteAlarms", "ListTagsForResource", "TagResource"]
-    return allow("Alarms", [f"cloudwatch:{verb}" for verb in actions], _alarm_arns(scope, door))
+def _alarms(scope: Scope, door: str) -> list[Statement]:
+    actions = ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource"]
+    return [allow("Alarms", actions, _alarm_arns(scope, door)), *_looks_at_alarms(scope, door)]
+
+
+def _looks_at_alarms(scope: Scope, door: str) -> list[Statement]:
+    """To describe alarms by their names is to ask for the right to describe them all."""
+    return [
+        allow("LookAtAlarms", "cloudwatch:DescribeAlarms", scope.arn("cloudwatch", "alarm:*")),
+        allow("LookAtTagsOfAlarms", "cloudwatch:ListTagsForResource", _alarm_arns(scope, door)),
+    ]
 
 
 def _ends(scope: Scope) -> Statement:

@@ -57,6 +57,7 @@ _REGIONAL = {
     },
     "logs": {"logGroupName": "log-group:{0}"},
     "lambda": {"FunctionName": "function:{0}"},
+    "cloudwatch": {"AlarmName": "alarm:{0}", "AlarmNames": "alarm:{0}"},
     "scheduler": {"Name": "schedule/default/{0}"},
     "ecr": {"repositoryName": "repository/{0}", "repositoryNames": "repository/{0}"},
     # A build is no resource: who may look at it or stop it, IAM decides by its project.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
-from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from laws import Killed, killed_at
+from least import beyond
 from program import dogbreed
 from standin import until
 
@@ -19,7 +17,7 @@ from dogbreed.cloud import inventory, people, policies
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
 from dogbreed.cloud.policies import EC2_TRAINING, SAGEMAKER_TRAINING
-from dogbreed.cloud.policy_parts import Document, Scope
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.session import Aws, pairs
 from dogbreed.cloud.storage import Store
@@ -114,31 +112,6 @@ def test_a_job_that_nobody_remembers_is_found_priced_and_stopped(aws: Aws) -> No
 
 
 # -- least privilege, from what is recorded
-
-
-def allows(document: Document, call: dict[str, Any]) -> bool:
-    """Whether statements of a policy name the action and each resource of a call (conditions aside)."""
-
-    def listed(value: Any) -> list[str]:
-        return [value] if isinstance(value, str) else list(value)
-
-    def covers(resource: str) -> bool:
-        return any(
-            call["action"] in listed(one["Action"])
-            and any(fnmatch.fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
-            for one in document["Statement"]
-        )
-
-    # An inline policy is no resource, and the role that a call is given is looked at where it is passed.
-    named = [one for one in call["resources"] if ":policy/" not in one]
-    passed = [one for one in named if ":role/" not in one]
-    return all(covers(resource) for resource in (passed or named or ["*"]))
-
-
-def beyond(document: Document, calls: Iterable[dict[str, Any]]) -> list[str]:
-    """The calls that a policy does not allow; sts:GetCallerIdentity needs none."""
-    asked = (call for call in calls if call["action"] != "sts:GetCallerIdentity")
-    return sorted({f"{call['action']} {call['resources']}" for call in asked if not allows(document, call)})
 
 
 @pytest.mark.slow

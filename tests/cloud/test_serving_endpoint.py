@@ -1,0 +1,241 @@
+"""Endpoints in the stand-in: deployed, left alone, updated, scaled, rolled back; killed anywhere and repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from deployed import TINY, another, changed, deploy, pushed, wanted
+from laws import Killed
+
+from dogbreed import plan
+from dogbreed.cloud import inventory
+from dogbreed.cloud.serving import deploying, deployment, rolling_back
+from dogbreed.cloud.serving.hosted import REPLACES, configurations, models, tags_of
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings, DeploySettings
+from dogbreed.errors import DogbreedError
+from dogbreed.rehearse.state import Server
+from dogbreed.run import STARTER, Run
+
+_PLACE: dict[str, Any] = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/dogbreed-endpoint/variant/main",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+
+
+@pytest.fixture
+def hasty(account: Server) -> Iterator[Aws]:
+    """An account in which ten minutes pass in a second."""
+    account.ask("speed", speed=600)
+    yield Aws(AwsSettings())
+    account.ask("speed", speed=1)
+
+
+@pytest.fixture
+def image(hasty: Aws) -> str:
+    return pushed(hasty, TINY)
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    folder = tmp_path_factory.mktemp("others")
+    return [another(folder / "two", 2.0), another(folder / "three", 3.0)]
+
+
+def seen(aws: Aws, name: str = "dogbreed-endpoint") -> dict[str, Any]:
+    return dict(aws.client("sagemaker").describe_endpoint(EndpointName=name))
+
+
+def roll_back(aws: Aws) -> list[str]:
+    made = rolling_back.plan(aws, DeploySettings(), lambda words: None)
+    for _ in made.apply():
+        pass
+    return [step.sign for step in made.steps]
+
+
+def scaled(aws: Aws) -> None:
+    """As `dogbreed scale` leaves it: a target with a policy, a scheduled change, and 2 instances by now."""
+    scaling = aws.client("application-autoscaling")
+    scaling.register_scalable_target(**_PLACE, MinCapacity=2, MaxCapacity=4)
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    tracking = {"TargetValue": 600.0, "PredefinedMetricSpecification": metric}
+    scaling.put_scaling_policy(
+        **_PLACE,
+        PolicyName="dogbreed-tracking",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration=tracking,
+    )
+    action = {"MinCapacity": 2, "MaxCapacity": 3}
+    scaling.put_scheduled_action(
+        **_PLACE, ScheduledActionName="night", Schedule="cron(0 22 * * ? *)", ScalableTargetAction=action
+    )
+
+
+def of_scaling(aws: Aws) -> tuple[Any, ...]:
+    scaling = aws.client("application-autoscaling")
+    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    actions = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
+    return (
+        [(one["MinCapacity"], one["MaxCapacity"]) for one in targets],
+        [(one["PolicyName"], one["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]) for one in policies],
+        [(one["ScheduledActionName"], one["Schedule"]) for one in actions],
+    )
+
+
+def test_three_models_after_another_and_the_way_back(hasty: Aws, image: str, others: list[Run]) -> None:
+    starter = Run.open(STARTER)
+    first = wanted(hasty, starter, image)
+    assert deploy(first)[-1] == "+ endpoint"
+    assert deploy(first) == deploy(first) == []
+    with pytest.raises(DogbreedError, match="one model only"):
+        roll_back(hasty)
+    assert deploy(wanted(hasty, others[0], image)) == [
+        *("+ model data", "+ model", "+ endpoint configuration", "~ endpoint")
+    ]
+    one, two = (config.name for config in configurations(hasty, "endpoint"))
+    assert seen(hasty)["EndpointConfigName"] == two
+    # Back, and forth again, as often as one likes.
+    for there in (one, two, one):
+        assert roll_back(hasty) == ["~"]
+        assert seen(hasty)["EndpointConfigName"] == there
+    assert deploy(first) == []
+    # A third takes the place of the first; the second has had its time.
+    done = deploy(wanted(hasty, others[1], image))
+    assert [step for step in done if step[0] == "-"] == ["- endpoint configuration", "- model"]
+    left = [config.name for config in configurations(hasty, "endpoint")]
+    assert left == [one, seen(hasty)["EndpointConfigName"]]
+    assert len(models(hasty, "endpoint")) == 2
+    arn = seen(hasty)["EndpointArn"].replace(":endpoint/dogbreed-endpoint", f":endpoint-config/{left[1]}")
+    assert tags_of(hasty, arn)[REPLACES] == one
+
+
+def test_what_scaling_has_done_stays_and_steps_aside_for_another_type(
+    hasty: Aws, image: str, others: list[Run]
+) -> None:
+    first = wanted(hasty, Run.open(STARTER), image, instance_type="ml.c5.large")
+    deploy(first)
+    scaled(hasty)
+    hasty.client("sagemaker").get_waiter("endpoint_in_service").wait(
+        EndpointName="dogbreed-endpoint", WaiterConfig={"Delay": 1}
+    )
+    before = of_scaling(hasty)
+    assert all(before)
+    assert deploy(first) == []
+    # Another model: the two instances stay two, and the policy is not touched.
+    deploy(wanted(hasty, others[0], image, instance_type="ml.c5.large"))
+    assert seen(hasty)["ProductionVariants"][0]["DesiredInstanceCount"] == 2
+    assert of_scaling(hasty) == before
+    # Another type: AWS refuses it under a target, so that steps aside and comes back.
+    done = deploy(wanted(hasty, others[0], image, instance_type="ml.m5.large"))
+    about = [step for step in done if step.endswith(("scaling", " endpoint", "as before"))]
+    assert about == ["+ pause of scaling", "~ endpoint", "+ scaling as before"]
+    assert of_scaling(hasty) == before
+    assert deploy(wanted(hasty, others[0], image, instance_type="ml.m5.large")) == []
+
+
+def test_a_shadow_comes_and_goes_and_the_count_follows_the_settings(hasty: Aws, image: str, others: list[Run]) -> None:
+    starter = Run.open(STARTER)
+    deploy(wanted(hasty, starter, image, shadow=others[0]))
+    assert [one["VariantName"] for one in seen(hasty)["ShadowProductionVariants"]] == ["challenger"]
+    rows = inventory.look(inventory.resources(hasty))
+    price = next(row.hourly for row in rows if row.resource.kind == "endpoint")
+    deploy(wanted(hasty, starter, image))
+    assert not seen(hasty).get("ShadowProductionVariants")
+    rows = inventory.look(inventory.resources(hasty))
+    alone = next(row.hourly for row in rows if row.resource.kind == "endpoint")
+    assert price is alone is None or price == 2 * (alone or 0)
+    # Nothing scales it, so the number is the settings'; that takes no other configuration.
+    assert deploy(wanted(hasty, starter, image, instances=2)) == ["~ endpoint"]
+    assert seen(hasty)["ProductionVariants"][0]["DesiredInstanceCount"] == 2
+    assert deploy(wanted(hasty, starter, image, instances=2)) == []
+
+
+def test_an_endpoint_that_failed_is_made_anew(hasty: Aws, image: str, account: Server) -> None:
+    broken = pushed(hasty, {"dogbreed/__init__.py": b"", "dogbreed/__main__.py": b"raise SystemExit('no')"}, "broken")
+    with pytest.raises(DogbreedError, match="is Failed: "):
+        deploy(wanted(hasty, Run.open(STARTER), broken))
+    assert "~ endpoint" in deploy(wanted(hasty, Run.open(STARTER), image))
+    assert seen(hasty)["EndpointStatus"] == "InService"
+
+
+def test_a_model_that_does_not_start_changes_nothing(hasty: Aws, image: str) -> None:
+    first = wanted(hasty, Run.open(STARTER), image)
+    deploy(first)
+    before = seen(hasty)["EndpointConfigName"]
+    broken = pushed(hasty, {"dogbreed/__init__.py": b"", "dogbreed/__main__.py": b"raise SystemExit('no')"}, "broken")
+    with pytest.raises(DogbreedError, match="taken back"):
+        deploy(wanted(hasty, Run.open(STARTER), broken))
+    assert (seen(hasty)["EndpointStatus"], seen(hasty)["EndpointConfigName"]) == ("InService", before)
+    # What was tried last goes, and the first is as it was.
+    assert {step[0] for step in deploy(first)} <= {"-", "~"}
+    assert deploy(first) == []
+
+
+def through_every_state(aws: Aws, action: Callable[[], Any]) -> int:
+    """Kill `action` right after each call that changes something, and repeat, until it comes to its end."""
+    events = aws.session.events
+
+    def kill(model: Any, **_: Any) -> None:
+        if not model.name.startswith(("Get", "Describe", "List", "Head", "BatchGet")):
+            raise Killed
+
+    for number in range(100):
+        aws._clients.clear()
+        events.register("after-call.*.*", kill)
+        try:
+            action()
+        except Killed:
+            continue
+        finally:
+            events.unregister("after-call.*.*", kill)
+            aws._clients.clear()
+        return number
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["endpoint", "serverless"])
+def test_killed_after_every_change_it_converges_and_destroy_leaves_nothing(
+    hasty: Aws, image: str, others: list[Run], to: str
+) -> None:
+    first = wanted(hasty, Run.open(STARTER), image, to, ttl="8h")
+    assert through_every_state(hasty, lambda: deploy(first)) > 15
+    assert deploy(first) == []
+    second = wanted(hasty, others[0], image, to, ttl="8h")
+    assert through_every_state(hasty, lambda: deploy(second)) >= 4
+    assert deploy(second) == []
+    assert seen(hasty, second.name)["EndpointStatus"] == "InService"
+    assert roll_back(hasty) == ["~"]
+
+    def destroy() -> None:
+        made = plan.teardown(inventory.resources(hasty, data=True))
+        for _ in inventory.carry_out(made, wait_s=60):
+            pass
+
+    assert through_every_state(hasty, destroy) > 12
+    assert inventory.look(inventory.resources(hasty, data=True)) == []
+    left = inventory.unaccounted(inventory.tagged(hasty), [])
+    assert [arn for arn in left if "of-tests" not in arn] == []
+
+
+def test_what_is_not_there_cannot_go_back(aws: Aws) -> None:
+    with pytest.raises(DogbreedError, match="has no endpoint here"):
+        roll_back(aws)
+
+
+def test_every_door_of_this_build_says_what_can_be_there(aws: Aws) -> None:
+    for to in deployment.here():
+        found = deployment.door(to).everything(aws)
+        assert [one for one in found if one.find()] == []
+
+
+def test_a_plan_for_settings_that_differ_in_scaling_alone_is_empty(hasty: Aws, image: str) -> None:
+    first = wanted(hasty, Run.open(STARTER), image)
+    deploy(first)
+    # Alarms have limits of their own, which change in place.
+    assert deploy(changed(first, alarm_p99_ms=500.0)) == ["~ alarm"]
+    assert deploying.hourly(deploying.plan(first)) is None
