@@ -35,7 +35,7 @@ from dogbreed.rehearse.cloud import Cloud
 
 # The files that add to what moto can do; one that is not there yet is left out.
 SERVICES = (
-    *("account", "s3", "vpc", "quotas", "sagemaker", "ec2", "ssm"),
+    *("account", "s3", "vpc", "quotas", "sagemaker", "studio", "ec2", "ssm"),
     *("images", "images_downloads", "endpoints", "functions", "schedules"),
     *("groups", "balancers", "alarms", "scaling", "budgets"),
 )
