@@ -6,11 +6,14 @@ else a new one; more calls at a time than a reservation or the account has are r
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogbreed.rehearse.calls import AwsError
@@ -29,6 +32,9 @@ Key = tuple[str, str]
 WARM_S, ALLOCATED_S = 600.0, 60.0
 _INIT_S = 900.0  # for provisioned environments
 _AT_ONCE = 4
+# Lambda has room for a thousand; this machine must not die of them.
+_SPARE_MB = int(os.environ.get("REHEARSE_SPARE_MB", "512"))
+_NO_ROOM = f"the machine of the stand-in has less than {_SPARE_MB} MB of memory left, too little for one more call"
 
 
 @dataclass
@@ -98,11 +104,20 @@ class Pool:
                 shelf = None
             found = shelf.take(self._cloud.clock.time()) if shelf else None
             found = found or self._warm(version)
+            running = self._running[key]
+            unused = self._free if found is None and not _has_room() else []
+            self._free = [one for one in self._free if one not in unused]
+        self._end(unused)
+        if found is None and unused == [] and not _has_room():
+            with self._lock:
+                self._running[key] -= 1
+            raise throttled("ConcurrentInvocationLimitExceeded", _NO_ROOM)
+        with self._lock:
             if found is None:
                 found = Environment(self._cloud, place, function, version, provisioned=False)
                 self._all.add(found)
             busy = len(shelf.made) - len(shelf.free) if shelf else 0
-            return Lease(found, self._running[key], shelf, busy)
+            return Lease(found, running, shelf, busy)
 
     def give_back(self, lease: Lease) -> None:
         """The call is over."""
@@ -229,6 +244,8 @@ class Pool:
 
     def _fill(self, shelf: Shelf, function: Function, version: Version) -> None:
         def start(_: int) -> None:
+            if not _has_room():
+                shelf.failed = _NO_ROOM
             if shelf.given_up or shelf.failed:
                 return
             made = Environment(self._cloud, self._made_place(), function, version, provisioned=True)
@@ -271,9 +288,17 @@ def new_stream(cloud: Cloud, version: Version) -> str:
     return f"{cloud.clock.now():%Y/%m/%d}/[{version.number}]{uuid.uuid4().hex}"
 
 
-def throttled(reason: str) -> AwsError:
+def throttled(reason: str, words: str = "Rate Exceeded.") -> AwsError:
     """Too many calls at a time."""
-    error = AwsError("TooManyRequestsException", "Rate Exceeded.", 429)
+    error = AwsError("TooManyRequestsException", words, 429)
     # Members of this refusal beside its message.
     error.Reason, error.Type = reason, "User"  # type: ignore[attr-defined]
     return error
+
+
+def _has_room() -> bool:
+    """Whether this machine has memory for one more environment, as far as /proc tells."""
+    with suppress(OSError, ValueError, IndexError):
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        return int(text.split("MemAvailable:", 1)[1].split(None, 1)[0]) // 1024 >= _SPARE_MB
+    return True

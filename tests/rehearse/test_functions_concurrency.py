@@ -17,7 +17,7 @@ import standin
 from botocore.exceptions import ClientError
 from handlers import GATED, made
 
-from dogbreed.rehearse.state import Server
+from dogbreed.rehearse.state import Server, StandIn
 
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
@@ -209,3 +209,12 @@ def test_a_hundred_stay_unreserved(account: Server) -> None:
         found.put_provisioned_concurrency_config(
             FunctionName="f", Qualifier="$LATEST", ProvisionedConcurrentExecutions=1
         )
+
+
+def test_a_machine_without_memory_refuses_what_it_cannot_run(own_world: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with StandIn(REHEARSE_SPARE_MB=str(1 << 30)) as server:
+        standin.emptied(server, monkeypatch)
+        found = made()
+        with pytest.raises(found.exceptions.TooManyRequestsException, match="too little for one more call"):
+            found.invoke(FunctionName="f")
+        assert server.ask("status")["functions"] == ["f: 0 warm, 0 running"]
