@@ -137,7 +137,7 @@ class Provisioned(Resource):
 
     def wanted(self) -> Mapping[str, Any]:
         """How many."""
-        return {"copies": self.copies} if self.function.spec else {}
+        return {"copies": self.copies, "failed": False} if self.function.spec else {}
 
     def find(self) -> Found | None:
         """Look at them."""
@@ -154,7 +154,9 @@ class Provisioned(Resource):
         if not self.function.spec:
             self.copies, self._memory = copies, function.content["memory"]
         state = str(said["Status"]).lower().replace("_", " ")
-        return Found(f"{self.function.arn}:{LIVE}", {"copies": copies}, state, function.ours, error=_reason(said))
+        why = _reason(said)
+        content = {"copies": copies, "failed": bool(why)}
+        return Found(f"{self.function.arn}:{LIVE}", content, state, function.ours, error=why)
 
     def create(self) -> None:
         """Start them."""

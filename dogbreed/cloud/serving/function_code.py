@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -147,7 +148,8 @@ def _compiled(files: Mapping[str, bytes], python: str) -> dict[str, bytes]:
                 (root / name).write_bytes(content)
         # In a process of its own and with a fixed seed, so that the bytes do not depend on what runs here.
         command = [sys.executable, "-c", _COMPILE, folder]
-        environment = {"PYTHONHASHSEED": "0", "PYTHONPATH": ""}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment = {**kept, "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise DogbreedError(f"the function's code cannot be compiled: {done.stderr[-300:]}", "is dogbreed whole?")

@@ -108,7 +108,7 @@ class Function(Resource):
         """Code, configuration, reserved concurrency, tags, and nobody from elsewhere who may call it."""
         if self.spec is None:
             return {}
-        own = {"reserved": self.spec.reserved, "tags": self.aws.tags(_ROLE_TAG), "open to": []}
+        own = {"reserved": self.spec.reserved, "tags": self.aws.tags(_ROLE_TAG), "open to": [], "failed": False}
         return self.spec.content() | own
 
     def find(self) -> Found | None:
@@ -125,7 +125,7 @@ class Function(Resource):
         content["tags"] = self.aws.seen(tags, _ROLE_TAG)
         content["open to"] = opened(self.client, FunctionName=self.name)
         state = configuration.get("State", "Active")
-        failed = "Failed" in (state, configuration.get("LastUpdateStatus"))
+        content["failed"] = failed = "Failed" in (state, configuration.get("LastUpdateStatus"))
         why = configuration.get("LastUpdateStatusReason") or configuration.get("StateReason") or ""
         return Found(self.arn, content, state, ours=self.aws.is_ours(tags), error=why if failed else "")
 
@@ -147,10 +147,11 @@ class Function(Resource):
         """Change what differs; Lambda does one change after the other."""
         spec, wanted = self._spec(), self.wanted()
         differs = {key for key in wanted if found.content.get(key) != wanted[key]}
-        if differs & {"code", "architecture"}:
+        # After a change that failed it is not certain what Lambda has taken.
+        if differs & {"code", "architecture", "failed"}:
             given = {"FunctionName": self.name, "Architectures": [_ARCHITECTURE], **spec.package()}
             patiently(lambda: self.client.update_function_code(**given))
-        if differs & (spec.content().keys() - {"code", "architecture"}):
+        if differs & (spec.content().keys() - {"code", "architecture"} | {"failed"}):
             configuration = spec.configuration()
             patiently(lambda: self.client.update_function_configuration(FunctionName=self.name, **configuration))
         if "reserved" in differs:
