@@ -18,9 +18,10 @@ from dogbreed.errors import DogbreedError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Lambda's runtimes and the GNU C library of their Linux: python3.11 is on Amazon Linux 2, the later on 2023 (AWS's
-# page of Lambda runtimes). Wheels of today need 2.27 or 2.28.
+# page of Lambda runtimes).
 _RUNTIMES = {"3.11": (2, 26), "3.12": (2, 34), "3.13": (2, 34), "3.14": (2, 34)}
 NEWEST = "3.13"
+_TODAYS = (2, 28)  # what wheels of today need
 _NAMES = ("numpy", "onnxruntime", "pillow", "python-multipart")
 _OLD_TAGS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _LOWEST = 17
@@ -58,8 +59,10 @@ def choose(*, here: bool = False) -> Packages:
         raise DogbreedError(f"{error.name} is not installed", "pip install 'dogbreed[serve]'") from error
     if here or all(_loads(one) for one in found):
         return Packages(PYTHON, {name: content for one in found for name, content in _installed(one)})
+    # This Python's version if it can be, since only that compiles the modules.
+    python = PYTHON if _RUNTIMES.get(PYTHON, (0, 0)) >= _TODAYS else NEWEST
     pinned = [f"{one.name}=={one.version}" for one in found]
-    return Packages(NEWEST, {name: content for one in pinned for name, content in _unpacked(_wheel(one))})
+    return Packages(python, {name: content for one in pinned for name, content in _unpacked(_wheel(one, python))})
 
 
 def needed(name: str) -> bool:
@@ -103,21 +106,21 @@ def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
                 yield name, packed.read(name)
 
 
-def _wheel(pinned: str) -> Path:
-    """The wheel of a package for Lambda, fetched by pip once."""
-    folder = cache_dir() / "wheels" / f"lambda-{NEWEST}" / pinned
+def _wheel(pinned: str, python: str) -> Path:
+    """The wheel of a package for Lambda's `python`, fetched by pip once."""
+    folder = cache_dir() / "wheels" / f"lambda-{python}" / pinned
     if held := sorted(folder.glob("*.whl")):
         return held[-1]
     # pip takes a tag literally: each version of the C library that Lambda's is good for.
-    tags = [f"manylinux_2_{minor}_x86_64" for minor in range(_RUNTIMES[NEWEST][1], _LOWEST - 1, -1)]
+    tags = [f"manylinux_2_{minor}_x86_64" for minor in range(_RUNTIMES[python][1], _LOWEST - 1, -1)]
     command: list[Any] = [sys.executable, "-m", "pip", "download", pinned, "--no-deps", "--quiet"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", NEWEST, "--dest", folder]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", python, "--dest", folder]
     command += [word for tag in [*tags, "manylinux2014_x86_64"] for word in ("--platform", tag)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not (held := sorted(folder.glob("*.whl"))):
         said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
         raise DogbreedError(
-            f"{pinned} for Lambda's Python {NEWEST} could not be fetched: {said}",
+            f"{pinned} for Lambda's Python {python} could not be fetched: {said}",
             "it takes a network and pip once; or deploy with Python 3.12 or 3.13 on Linux, whose packages fit",
         )
     return held[-1]
