@@ -20,7 +20,7 @@ from dogbreed.rehearse.alarm_metrics import Points
 Value = float | Points
 
 _LONGEST = 2048
-_BINARY: dict[type, Callable[[float, float], float]] = {
+_BINARY: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -73,15 +73,16 @@ class _Math:
 
     def value(self, node: ast.expr) -> Value:
         match node:
-            case ast.Constant(value=int() | float()):
-                return float(node.value)
+            case ast.Constant(value=int() | float() as number):
+                return float(number)
             case ast.Name() if node.id in self._known:
                 return self._known[node.id]
-            case ast.Call(func=ast.Name(), keywords=[]):
-                return self._call(node.func.id, node.args)
+            case ast.Call(func=ast.Name(id=str() as name), keywords=[]):
+                return self._call(name, node.args)
         return self._operation(node)
 
     def _operation(self, node: ast.expr) -> Value:
+        kind: type[ast.AST]
         match node:
             case ast.UnaryOp(op=ast.USub()):
                 kind, values = ast.Mult, [-1.0, self.value(node.operand)]
@@ -154,10 +155,9 @@ def _joined(function: Callable[[float, float], float], one: Value, other: Value)
         if result is None:
             raise MathError("a division by zero")
         return result
-    times = one.keys() if isinstance(one, dict) else other.keys() if isinstance(other, dict) else ()
-    if isinstance(one, dict) and isinstance(other, dict):
-        times = one.keys() & other.keys()
-    told = {at: safe(_at(one, at), _at(other, at)) for at in sorted(times)}
+    series = [value.keys() for value in (one, other) if isinstance(value, dict)]
+    times = sorted(set(series[0]).intersection(*series))
+    told = {at: safe(_at(one, at), _at(other, at)) for at in times}
     return {at: value for at, value in told.items() if value is not None}
 
 

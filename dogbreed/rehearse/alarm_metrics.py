@@ -72,8 +72,7 @@ def data_of(datum: Mapping[str, Any]) -> Data:
     """What one entry of PutMetricData says."""
     if summary := datum.get("StatisticValues"):
         low, high, count = (float(summary[name]) for name in ("Minimum", "Maximum", "SampleCount"))
-        values = Counter({low: round(count)}) if low == high else None
-        return Data(float(summary["Sum"]), count, low, high, values)
+        return Data(float(summary["Sum"]), count, low, high, Counter({low: round(count)}) if low == high else None)
     values = [float(value) for value in datum.get("Values") or [datum.get("Value", 0)]]
     counts = [float(count) for count in datum.get("Counts") or [1] * len(values)]
     return Data(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ _LAMBDA = {
     "lambda_provisioned_x86_gb_second": ("AWS-Lambda-Provisioned-Concurrency", "Lambda-GB-Second", 1),
     "lambda_provisioned_x86_duration_gb_second": ("AWS-Lambda-Duration-Provisioned", "Lambda-GB-Second", 1),
 }
-_TESTS = {
+_TESTS: dict[str, Callable[[str, str], bool]] = {
     "TERM_MATCH": lambda value, wanted: value.lower() == wanted.lower(),
     "EQUALS": lambda value, wanted: value == wanted,
     "CONTAINS": lambda value, wanted: wanted in value,

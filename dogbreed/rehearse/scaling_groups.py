@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -51,7 +52,7 @@ class Groups:
 
     def register(self) -> None:
         """Answer them."""
-        for name, function in {
+        answers: dict[str, Callable[[Call], dict[str, Any] | Passed]] = {
             "PutScalingPolicy": self._put,
             "DescribePolicies": self._policies,
             "DeletePolicy": self._delete,
@@ -60,7 +61,8 @@ class Groups:
             "DescribeScheduledActions": self._actions,
             "DeleteScheduledAction": self._delete_action,
             "DeleteAutoScalingGroup": self._group_goes,
-        }.items():
+        }
+        for name, function in answers.items():
             self._cloud.handle("autoscaling", name, function)
 
     def _put(self, call: Call) -> dict[str, Any]:
