@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -120,6 +122,23 @@ def test_what_cannot_be_meant(tmp_path: Path, words: tuple[str, ...], said: str)
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_address_that_is_not_amazons_needs_no_sdk(tmp_path: Path) -> None:
+    code = """
+import sys
+from dogbreed.cli.answers import predict
+from dogbreed.errors import DogbreedError
+try:
+    predict([sys.argv[1]], elsewhere={"url": "http://127.0.0.1:9"})
+except DogbreedError as error:
+    assert "does not answer" in error.message
+print(sorted({"boto3", "botocore", "torch", "onnxruntime"} & sys.modules.keys()))
+"""
+    save(tmp_path / "a.jpg", 1)
+    command = [sys.executable, "-c", code, str(tmp_path / "a.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_without_credentials_it_says_how_to_get_some(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -173,6 +174,32 @@ def test_lambda_says_why_a_function_cannot_be(aws: Aws) -> None:
     with pytest.raises(aws.client("lambda").exceptions.InvalidParameterValueException, match="below its minimum"):
         apply(wanted(aws, settings))
     assert signs(aws, settings)["function"] == "~reserved"
+
+
+def test_a_role_that_lambda_does_not_know_yet_is_waited_for(aws: Aws) -> None:
+    role, _, function, *_ = wanted(aws, DeploySettings())
+    later = threading.Timer(0.7, role.create)
+    later.start()
+    function.create()
+    later.join()
+    assert function.find()
+
+
+def test_lambda_is_at_one_change_after_the_other(account: Server, aws: Aws) -> None:
+    """Right after it was made, and while it is changed, Lambda refuses the next change for a second."""
+    account.ask("speed", speed=2)
+    role, _, function, *_ = wanted(aws)
+    assert isinstance(function, Function) and function.spec
+    role.create()
+    function.create()
+    for memory in (640, 768):
+        more = Function(aws, NAME, replace(function.spec, memory=memory))
+        found = more.find()
+        assert found
+        more.update(found)
+    Alias(more).create()
+    published = aws.client("lambda").get_function_configuration(**LIVE)
+    assert (published["MemorySize"], published["Version"]) == (768, "1")
 
 
 def test_each_part_is_found_by_its_name_alone(aws: Aws) -> None:
