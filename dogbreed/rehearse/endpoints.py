@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import endpoint_components, endpoint_models
-from dogbreed.rehearse.calls import PASS, Passed
+from dogbreed.rehearse.calls import PASS, AwsError, Passed
 from dogbreed.rehearse.endpoint_capture import Capture
 from dogbreed.rehearse.endpoint_components import Components
 from dogbreed.rehearse.endpoint_fleet import Fleet
@@ -27,6 +27,7 @@ from dogbreed.rehearse.endpoint_models import Models
 from dogbreed.rehearse.endpoint_records import Shelf, has_tags, shown_tags, tags_of
 from dogbreed.rehearse.endpoint_rules import check_deployment, check_quota, in_progress
 from dogbreed.rehearse.endpoint_state import BUSY, Endpoint
+from dogbreed.rehearse.endpoint_targets import check_types, take_off
 from dogbreed.rehearse.endpoint_update import Changes, Update, delete
 from dogbreed.rehearse.sagemaker_rules import invalid
 
@@ -94,17 +95,33 @@ class Hosting:
             deployment = endpoint.deployment
         with endpoint.lock:
             self._may_change(endpoint)
-            green = self._fleet(call.region, endpoint, config.request)
-            self._retain(endpoint, green, told)
+            before, endpoint.state = endpoint.state, "Updating"
+        try:
+            green = self._green(call, endpoint, config.request, deployment)
+        except AwsError:
+            endpoint.state = before
+            raise
+        with endpoint.lock:
+            endpoint.deployment = deployment
+            endpoint.enter(self._cloud, "Updating")
+        self._run(endpoint, lambda update: update.replace, green, deployment)
+        return {"EndpointArn": endpoint.arn}
+
+    def _green(self, call: Call, endpoint: Endpoint, config: dict[str, Any], deployment: dict[str, Any]) -> Fleet:
+        """The fleet that is to follow. Raises AwsError where it may not."""
+        green = self._fleet(call.region, endpoint, config)
+        try:
+            self._retain(endpoint, green, call.params)
             check_deployment(deployment, sum(one.desired for one in green.variants))
             if green.variants[0].serverless and deployment:
                 raise invalid("DeploymentConfig is not supported for serverless endpoint")
             if "RollingUpdatePolicy" not in deployment:
                 check_quota(self._cloud, green.wanted, self._used(call.region))
-            endpoint.deployment = deployment
-            endpoint.enter(self._cloud, "Updating")
-        self._run(endpoint, lambda update: update.replace, green, deployment)
-        return {"EndpointArn": endpoint.arn}
+            check_types(self._cloud, endpoint, green)
+        except AwsError:
+            green.abandon()
+            raise
+        return green
 
     def scale(self, call: Call) -> dict[str, Any]:
         """UpdateEndpointWeightsAndCapacities."""
@@ -144,7 +161,13 @@ class Hosting:
                 raise in_progress(endpoint.arn)
             if self.components.of(endpoint):
                 raise invalid(f'Endpoint "{endpoint.arn}" has inference components attached.')
-            endpoint.enter(self._cloud, "Deleting")
+            before, endpoint.state = endpoint.state, "Deleting"
+        try:
+            take_off(self._cloud, call, endpoint)
+        except AwsError:
+            endpoint.state = before
+            raise
+        endpoint.enter(self._cloud, "Deleting")
 
         def end() -> None:
             delete(self._cloud, endpoint)

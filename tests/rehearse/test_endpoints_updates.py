@@ -72,14 +72,18 @@ def ring(name: str, state: str = "ALARM") -> None:
 
 
 def test_scaling_out_and_in_loses_nothing(dogs: Server) -> None:
+    dogs.ask("speed", speed=1)
     with serving.asked("dogs") as answers:
+        capacity(3)
+        assert serving.refused(capacity, 5) == (
+            "ValidationException",
+            'Cannot update in-progress endpoint "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/dogs".',
+        )
+        assert serving.refused(serving.client().delete_endpoint, EndpointName="dogs")[0] == "ValidationException"
+        dogs.ask("speed", speed=60)
+        serving.settled("dogs")
         for count in (1, 2, 1):
             capacity(count)
-            assert serving.refused(capacity, 5) == (
-                "ValidationException",
-                'Cannot update in-progress endpoint "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/dogs".',
-            )
-            assert serving.refused(serving.client().delete_endpoint, EndpointName="dogs")[0] == "ValidationException"
             (variant,) = serving.settled("dogs")["ProductionVariants"]
             assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (count, count)
             assert serving.processes(dogs) == [f"dogs InService {count} processes"]
@@ -218,3 +222,27 @@ def test_updates_that_cannot_be_are_refused(dogs: Server) -> None:
 def capacity_of(name: str, count: int) -> None:
     wanted = [{"VariantName": name, "DesiredInstanceCount": count}]
     serving.client().update_endpoint_weights_and_capacities(EndpointName="dogs", DesiredWeightsAndCapacities=wanted)
+
+
+def test_what_scales_an_endpoint_holds_its_type_and_goes_with_it(dogs: Server) -> None:
+    scaling = serving.client("application-autoscaling")
+    scaling.register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId="endpoint/dogs/variant/main",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=1,
+        MaxCapacity=4,
+    )
+    serving.config("larger", serving.variant("new", 2, InstanceType="ml.m5.xlarge"))
+    assert "cannot be changed while it is a scalable target" in serving.refused(update, "larger")[1]
+    update("new")
+    assert serving.settled("dogs")["EndpointConfigName"] == "new"
+    dogs.ask("fault", kind="deny", target="application-autoscaling:DeregisterScalableTarget", count=1)
+    assert (
+        "does not have application-autoscaling:DeregisterScalableTarget permission"
+        in (serving.refused(serving.client().delete_endpoint, EndpointName="dogs")[1])
+    )
+    assert serving.ask("dogs")["name"] == "new"
+    serving.client().delete_endpoint(EndpointName="dogs")
+    standin.until(lambda: serving.gone("dogs"))
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
