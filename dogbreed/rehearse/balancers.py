@@ -52,7 +52,7 @@ class Balancers:
         for known in backend.load_balancers.values():
             if known.name == told["Name"]:
                 same = {one.id for one in known.subnets} == set(subnets)
-                if not same or known.scheme != told.get("Scheme", "internet-facing"):
+                if not same or (known.scheme or "internet-facing") != told.get("Scheme", "internet-facing"):
                     words = "A load balancer with the same name exists, but with different settings"
                     raise AwsError("DuplicateLoadBalancerName", f"{words}: {told['Name']}")
                 answer = self._cloud.client("elbv2", call.region).describe_load_balancers(LoadBalancerArns=[known.arn])

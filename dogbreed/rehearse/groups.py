@@ -349,8 +349,9 @@ class Groups:
         backend = self._cloud.moto("ec2", call.region)
         try:
             found = template(backend, wanted)
-        except AwsError as error:
-            raise wrong(f"You must use a valid fully-formed launch template. {error.message}") from None
+        except (AwsError, LookupError) as error:  # moto fails over an id that it does not know
+            words = error.message if isinstance(error, AwsError) else "The specified launch template does not exist."
+            raise wrong(f"You must use a valid fully-formed launch template. {words}") from None
         params = content(backend, wanted) | {"LaunchTemplate": wanted}
         if params.get("ImageId"):
             ec2_rights.need(self._cloud, call, backend, params)
