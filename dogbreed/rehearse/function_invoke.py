@@ -103,6 +103,7 @@ class Invoker:
 
     def run(self, function: Function, qualifier: str, payload: bytes, request: str = "") -> Outcome:
         """Call a function and wait for what comes of it; AwsError (429) where too many calls run."""
+        begun = self._cloud.clock.time()
         version = function.chosen(qualifier, self._cloud.clock)
         executed = version.number if (alias := function.aliases.get(qualifier)) and alias.weights else ""
         named = "" if qualifier == LATEST else qualifier
@@ -124,13 +125,14 @@ class Invoker:
             values["ProvisionedConcurrencyUtilization"] = lease.shelf_busy / max(
                 1, lease.shelf.allocated(self._cloud.clock.time())
             )
-        self.metrics.note(function.region, function.name, named, values, executed)
+        # As of when it was called, not of when it ended.
+        self.metrics.note(function.region, function.name, named, values, executed, begun)
         return outcome
 
     def later(self, function: Function, qualifier: str, payload: bytes) -> None:
         """Take an event, and call the function with it in the background."""
-        words = (function.region, function.name, "" if qualifier == LATEST else qualifier)
-        self.metrics.note(*words, {"AsyncEventsReceived": 1})
+        named = "" if qualifier == LATEST else qualifier
+        self.metrics.note(function.region, function.name, named, {"AsyncEventsReceived": 1})
         threading.Thread(target=self._deliver, args=[function, qualifier, payload], daemon=True).start()
 
     def end(self) -> None:
@@ -157,7 +159,8 @@ class Invoker:
                 wait, back_off = back_off, min(back_off * 2, _BACKED_OFF_S)
             if clock.time() + wait - taken > age or clock.sleep(wait, over):
                 break
-        self.metrics.note(function.region, function.name, qualifier, {"AsyncEventsDropped": 1})
+        named = "" if qualifier == LATEST else qualifier
+        self.metrics.note(function.region, function.name, named, {"AsyncEventsDropped": 1})
 
     def _run(self, lease: Lease, arn: str, payload: bytes, request: str) -> tuple[Outcome, dict[str, float]]:
         environment, version = lease.environment, lease.environment.version

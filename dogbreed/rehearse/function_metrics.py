@@ -33,13 +33,24 @@ class Metrics:
         self._lock = threading.Lock()
         self._values: dict[_Key, Counter[float]] = {}
 
-    def note(self, region: str, function: str, qualifier: str, values: dict[str, float], executed: str = "") -> None:
-        """Take values of now, by name of the metric; `executed` is the version, where an alias has two."""
+    def note(
+        self,
+        region: str,
+        function: str,
+        qualifier: str,
+        values: dict[str, float],
+        executed: str = "",
+        moment: float | None = None,
+    ) -> None:
+        """Take values by name of the metric, of now or of a `moment` of the clock.
+
+        `executed` is the version, where an alias has two.
+        """
         resource = f"{function}:{qualifier}" if qualifier else function
         sets = [(("FunctionName", function),), (("FunctionName", function), ("Resource", resource))]
         if executed:
             sets.append((*sets[1], ("ExecutedVersion", executed)))
-        minute = int(self._cloud.clock.time() // 60)
+        minute = int((moment or self._cloud.clock.time()) // 60)
         with self._lock:
             for name, value in values.items():
                 for dimensions in sets:

@@ -108,7 +108,7 @@ class Pool:
             unused = self._free if found is None and not _has_room() else []
             self._free = [one for one in self._free if one not in unused]
         self._end(unused)
-        if found is None and unused == [] and not _has_room():
+        if found is None and not unused and not _has_room():
             with self._lock:
                 self._running[key] -= 1
             raise throttled("ConcurrentInvocationLimitExceeded", _NO_ROOM)
