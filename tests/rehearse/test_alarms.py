@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ import standin
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from program import dogbreed
 
 from dogbreed.rehearse.alarm_math import MathError, Value, compute
 from dogbreed.rehearse.alarm_metrics import Metrics, data_of, key
@@ -267,3 +269,18 @@ def test_alarms_are_listed_in_pages_and_by_what_they_look_at(account: Server) ->
     assert not shown("other")["ActionsEnabled"]
     client.delete_alarms(AlarmNames=["other"])
     assert not client.describe_alarms(AlarmNames=["other"])["MetricAlarms"]
+
+
+def test_the_clock_is_made_faster_by_command(fast: Server, tmp_path: Path) -> None:
+    where = {"DOGBREED_CACHE_DIR": str(tmp_path)}
+    absent = dogbreed("rehearse", "speed", 60, cwd=tmp_path, **where)
+    assert (absent.returncode, absent.stderr.splitlines()[1]) == (2, "hint: start it: dogbreed rehearse up")
+    # The command finds the one that runs by this file.
+    (tmp_path / "rehearse").mkdir()
+    (tmp_path / "rehearse" / "state.json").write_bytes((fast.folder / "state.json").read_bytes())
+    assert dogbreed("rehearse", "speed", 30, "--dry-run", cwd=tmp_path, **where).returncode == 0
+    assert fast.ask("status")["clock"]["speed"] == 600
+    told = json.loads(dogbreed("rehearse", "speed", 30, "--json", cwd=tmp_path, **where).stdout)
+    assert told["speed"] == 30 == fast.ask("status")["clock"]["speed"]
+    refused = dogbreed("rehearse", "speed", 0, cwd=tmp_path, **where)
+    assert refused.returncode == 2 and "cannot run at 0 times" in refused.stderr
