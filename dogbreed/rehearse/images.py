@@ -2,8 +2,9 @@
 
     code(cloud, uri)          the folder with the package `dogbreed` out of an image, for PYTHONPATH
     environment(cloud, uri)   the variables that the image sets
+    root(cloud, uri)          its whole file system, where builds are real (see `images_buildah`)
 
-Both are None where there is no such image.
+All are None where there is no such image.
 `uri` is `ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG` or `...@sha256:...` of this account. What an image of the
 stand-in holds says `images_dockerfile`; Docker's registry protocol is not spoken, ECR's own API is.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from dogbreed.rehearse import images_builds
+from dogbreed.rehearse import images_buildah, images_builds
 from dogbreed.rehearse.calls import AwsError
 
 if TYPE_CHECKING:
@@ -41,17 +42,17 @@ _unpacking = threading.Lock()
 
 def code(cloud: Cloud, uri: str) -> Path | None:
     """The folder with the package out of an image; None where there is no such image, or no package in it."""
-    root, variables = _root(cloud, uri)
-    if root is None:
+    top, variables = _root(cloud, uri)
+    if top is None:
         return None
-    places = [root / place.lstrip("/") for place in variables.get(_PATH, "").split(":")]
+    places = [top / place.lstrip("/") for place in variables.get(_PATH, "").split(":")]
     return next((place for place in places if (place / _PACKAGE).is_dir()), None)
 
 
 def environment(cloud: Cloud, uri: str) -> dict[str, str] | None:
     """The variables of an image, but for the path of its own modules; None where there is no such image."""
-    root, variables = _root(cloud, uri)
-    return None if root is None else {name: value for name, value in variables.items() if name != _PATH}
+    top, variables = _root(cloud, uri)
+    return None if top is None else {name: value for name, value in variables.items() if name != _PATH}
 
 
 def files(cloud: Cloud, uri: str) -> Path | None:
@@ -59,9 +60,15 @@ def files(cloud: Cloud, uri: str) -> Path | None:
     return _root(cloud, uri)[0]
 
 
+def root(cloud: Cloud, uri: str) -> Path | None:
+    """The whole file system of an image, base and packages too; None where it is not there or builds are not real."""
+    manifest = _manifest(cloud, uri)
+    return images_buildah.root(manifest["layers"][-1]["digest"]) if manifest else None
+
+
 def _told(cloud: Cloud, uri: str) -> dict[str, Any]:
     """The control `image`: where the files of an image are, and what it sets."""
-    found = {"code": code(cloud, uri), "files": files(cloud, uri)}
+    found = {"code": code(cloud, uri), "files": files(cloud, uri), "root": root(cloud, uri)}
     return {name: path and os.fspath(path) for name, path in found.items()} | {"environment": environment(cloud, uri)}
 
 
@@ -70,16 +77,16 @@ def _root(cloud: Cloud, uri: str) -> tuple[Path | None, Mapping[str, str]]:
     if manifest is None:
         return None, {}
     folder = _store(cloud)
-    root = folder / "roots" / hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    top = folder / "roots" / hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     with _unpacking:
-        if not root.exists():
-            shutil.rmtree(new := root.with_suffix(".new"), ignore_errors=True)
+        if not top.exists():
+            shutil.rmtree(new := top.with_suffix(".new"), ignore_errors=True)
             for layer in manifest["layers"]:
                 with tarfile.open(_blob(cloud, layer["digest"])) as tar:
                     tar.extractall(new, filter="data")
-            new.rename(root)
+            new.rename(top)
     config = json.loads(_blob(cloud, manifest["config"]["digest"]).read_bytes())
-    return root, dict(pair.split("=", 1) for pair in config["config"].get("Env", []))
+    return top, dict(pair.split("=", 1) for pair in config["config"].get("Env", []))
 
 
 def _manifest(cloud: Cloud, uri: str) -> dict[str, Any] | None:
@@ -170,6 +177,7 @@ class Registry:
     def end(self) -> None:
         """Forget all images."""
         self._sizes.clear()
+        images_buildah.end()
         shutil.rmtree(_store(self._cloud), ignore_errors=True)
 
     def _check_parts(self, manifest: dict[str, Any], repository: Any) -> None:

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dogbreed.rehearse import images_dockerfile
+from dogbreed.rehearse import images_buildah, images_dockerfile
 from dogbreed.rehearse.images_dockerfile import DockerfileError
 
 # Where images and logins of one build are.
@@ -120,6 +120,8 @@ def _build(words: list[str]) -> None:
         "rootfs": {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer))]},
         "history": [{"created_by": "the stand-in, which leaves out the base image and RUN"}],
     }
+    if os.environ.get(images_buildah.BASE) and images_buildah.build(Path(rest[0]), _digest(layer)):
+        raise DockerfileError("buildah failed")
     for tag in given.get("--tag", []):
         folder = _image(tag)
         folder.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dogbreed.rehearse import images_docker
+from dogbreed.rehearse import images_buildah, images_docker
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -229,10 +229,12 @@ def _environment(cloud: Cloud, build: Build, folder: Path, spec: Mapping[str, An
         (shims / name).chmod(0o755)
     (folder / "docker").mkdir()
     key, secret, token = cloud.credentials(build.project["serviceRole"], f"AWSCodeBuild-{build.stream}")
+    kept = {name: os.environ[name] for name in images_buildah.VARIABLES if name in os.environ}
     given = {str(name): str(value) for name, value in (spec.get("env") or {}).get("variables", {}).items()}
     return (
         given
         | build.variables
+        | kept
         | {
             "PATH": f"{shims}:/usr/local/bin:/usr/bin:/bin",
             "HOME": os.fspath(folder),

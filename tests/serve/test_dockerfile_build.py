@@ -29,6 +29,7 @@ from service import jpeg
 from standin import until
 
 from dogbreed.infer.predictor import Predictor
+from dogbreed.rehearse.state import StandIn
 from dogbreed.run import STARTER, Run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,6 +118,7 @@ class Image:
 
     def __init__(self, name: str, root: str) -> None:
         told = json.loads(buildah("inspect", "--type", "image", name))
+        self.name = name
         self.root = root
         self.config: dict[str, Any] = told["Docker"]["config"]
 
@@ -271,3 +273,19 @@ def test_inside_lambda_the_runtime_client_is_what_begins(image: Image) -> None:
             process.kill()
             process.communicate()
     assert asked.startswith("GET /2018-06-01/runtime/invocation/next "), asked
+
+
+def test_the_stand_in_builds_it_as_well_and_gives_its_whole_file_system(image: Image, tmp_path: Path) -> None:
+    """Where it is told of a base; the steps are those of the build before, which buildah has kept."""
+    base = f"localhost/{NAME}-base:1"
+    with StandIn(REHEARSE_IMAGE_BASE=base) as server:
+        words = ["image", "build", "--base", base, "--run", "starter", "--yes", "--json", "--no-config"]
+        done = dogbreed(*words, cwd=tmp_path, timeout=300, **server.environment)
+        assert done.returncode == 0, done.stderr
+        held = server.ask("image", uri=json.loads(done.stdout)["image"])
+        whole = Image(image.name, held["root"])
+        code = "import dogbreed.serve.server, onnxruntime; print(dogbreed.__file__)"
+        assert whole.run("-c", code, entry=["python"]) == (0, "/opt/dogbreed/dogbreed/__init__.py\n")
+        model = Path(held["root"]) / "opt/ml/model/model.onnx"
+        assert model.read_bytes() == (Path(held["files"]) / "opt/ml/model/model.onnx").read_bytes()
+    assert "rehearse" not in buildah("containers", "--format", "{{.ContainerName}}")

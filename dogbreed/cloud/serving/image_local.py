@@ -58,6 +58,8 @@ class Engine:
     def build(self, folder: Path, names: Sequence[str], tell: Callable[[str], None]) -> None:
         """Build `folder` under these names. Raises DogbreedError with what it said last."""
         words = ["build", "--platform", _PLATFORM, *([] if self.docker else ["--format", "docker"])]
+        # The others keep the steps that have not changed by themselves.
+        words += ["--layers"] if self.name == "buildah" else []
         words += ["--build-arg", _MIRROR] if os.environ.get(_MIRROR) else []
         self._run([*words, *(word for name in names for word in ("--tag", name)), os.fspath(folder)], tell)
 
