@@ -106,7 +106,7 @@ class Invoke:
                     dead.add(replica)
                     meter.moved()
                     continue
-                meter.closed(500, instances=variant.count, model_s=time.monotonic() - begun, overhead_s=0.0)
+                meter.closed(500, instances=variant.active, model_s=time.monotonic() - begun, overhead_s=0.0)
                 words = _LATE if error.late else f"The connection to the container was lost: {error}"
                 raise ModelError(endpoint, self._cloud.account, 0, words) from error
             finally:
@@ -115,7 +115,7 @@ class Invoke:
             whole = time.monotonic() - begun
             meter.closed(
                 reply.status,
-                instances=variant.count,
+                instances=variant.active,
                 model_s=took,
                 overhead_s=whole - took - setup,
                 setup_s=setup,
@@ -149,7 +149,7 @@ class Invoke:
             meter = endpoint.meter(self._cloud, variant)
         meter.opened()
         if replica is None:
-            meter.closed(503, instances=variant.count, model_s=None, overhead_s=time.monotonic() - begun)
+            meter.closed(503, instances=variant.active, model_s=None, overhead_s=time.monotonic() - begun)
             raise _unavailable()
         return fleet, variant, replica, meter
 
@@ -181,7 +181,7 @@ class Invoke:
                     status = reply.status
             finally:
                 shadow.give_back(replica)
-                meter.closed(status, instances=shadow.count, model_s=took, overhead_s=0.0)
+                meter.closed(status, instances=shadow.active, model_s=took, overhead_s=0.0)
         finally:
             self._waiting.release()
 

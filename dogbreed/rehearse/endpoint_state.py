@@ -96,7 +96,7 @@ class Endpoint(Record):
         for variant in {variant.name: variant for variant in running}.values():
             meter = self.meter(cloud, variant)
             kept = int(variant.current.get("ProvisionedConcurrency", 0))
-            for datum in meter.passed(variant.count, limit=variant.limit, provisioned=kept):
+            for datum in meter.passed(variant.active, limit=variant.limit, provisioned=kept):
                 yield NAMESPACE, datum
             made = Usage(meter.dimensions, str(variant.told.get("InstanceType", "")))
             usage = self.usages.setdefault(variant.name, made)
@@ -112,8 +112,7 @@ class Endpoint(Record):
         """All that DescribeEndpoint shows."""
         with self.lock:
             shown = self.summary() | {"EndpointConfigName": self.config}
-            # A failed endpoint shows what it was to be.
-            if fleet := self.live or self.pending:
+            if fleet := self.live:
                 shown["ProductionVariants"] = [one.describe() for one in fleet.variants]
                 if fleet.shadows:
                     shown["ShadowProductionVariants"] = [one.describe() for one in fleet.shadows]
@@ -125,7 +124,7 @@ class Endpoint(Record):
                 shown["FailureReason"] = self.failure
             if self.deployment:
                 shown["LastDeploymentConfig"] = self.deployment
-            if self.pending and self.state in ("Updating", "RollingBack"):
+            if self.pending and self.state in ("Creating", "Updating", "RollingBack"):
                 shown["PendingDeploymentSummary"] = self._pending(self.pending)
             return shown
 

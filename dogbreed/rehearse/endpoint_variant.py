@@ -118,6 +118,11 @@ class Variant:
         return sum(not one.closing for one in self.replicas)
 
     @property
+    def active(self) -> int:
+        """Replicas that answer now."""
+        return sum(one.ready for one in self.replicas)
+
+    @property
     def limit(self) -> int:
         """Most requests at the same time; 0 where there is no limit."""
         return int(self.current.get("MaxConcurrency", 0))

@@ -316,7 +316,7 @@ class Hosting:
             found += [(one.region, namespace, datum) for namespace, datum in one.measured(self._cloud)]
             for component in self.components.of(one):
                 assert component.meter and component.copies
-                found += [(one.region, NAMESPACE, datum) for datum in component.meter.passed(component.copies.count)]
+                found += [(one.region, NAMESPACE, datum) for datum in component.meter.passed(component.copies.active)]
         return found
 
     def _running(self, told: dict[str, Any]) -> list[Variant]:

@@ -55,7 +55,8 @@ def test_an_endpoint_from_its_creation_to_its_end(hosted: Server) -> None:
     made = serving.client().create_endpoint(
         EndpointName="dogs", EndpointConfigName="one", Tags=[{"Key": "project", "Value": "dogs"}]
     )
-    assert serving.describe("dogs")["EndpointStatus"] == "Creating"
+    told = serving.describe("dogs")
+    assert told["EndpointStatus"] == "Creating" and "ProductionVariants" not in told
     assert serving.refused(serving.ask, "dogs")[0] == "ValidationError"
     told = serving.settled("dogs")
     (variant,) = told["ProductionVariants"]
