@@ -227,12 +227,15 @@ def test_an_endpoint_is_scaled_by_bounds_policies_and_schedules(hosted: Server) 
     }
     assert callers == {f"arn:aws:sts::{serving.ACCOUNT}:assumed-role/{linked}/SageMaker"}
 
-    # A schedule sets other bounds, whatever the cool-downs.
+    # A schedule sets other bounds, whatever the cool-downs; what is refused fails, and is tried again in a minute.
+    hosted.ask("fault", kind="deny", target="sagemaker:UpdateEndpointWeightsAndCapacities", count=1)
     schedule = {"ScheduledActionName": "night", "Schedule": "rate(1 minute)"}
     bounds = {"MinCapacity": 1, "MaxCapacity": 1}
     scaling().put_scheduled_action(**VARIANT, **schedule, ScalableTargetAction=bounds)
     standin.until(lambda: count() == 1)
-    assert "scheduled action name night" in activities()[0]["Cause"]
+    done, failed = activities()[:2]
+    assert "scheduled action name night" in done["Cause"]
+    assert failed["StatusCode"] == "Failed" and "AccessDenied" in failed["StatusMessage"]
 
     # Nothing is left of it.
     scaling().deregister_scalable_target(**VARIANT)
