@@ -145,7 +145,13 @@ def _in_account(
     if builds:
         plan = planning.Plan(plan.steps, image_build.ceiling(aws.region))
         _note_price(aws)
-    done = carry_out(plan, aws, yes=yes, dry_run=dry_run)
+    try:
+        done = carry_out(plan, aws, yes=yes, dry_run=dry_run)
+    except KeyboardInterrupt:
+        if builds:
+            words = f"a build that has begun goes on in the account, for {image_build.MINUTES} minutes at most"
+            ui.note(f"{words}: the same command follows it, dogbreed destroy ends it")
+        raise
     uri = image.uri(aws, built)
     if json:
         engine = by.name if by else "codebuild"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from program import dogbreed
+from standin import until
 
 from dogbreed.rehearse.state import Server
 
@@ -84,3 +88,20 @@ def test_a_failed_build_ends_the_command_with_its_reason(account: Server, tmp_pa
     assert done.returncode == 1
     assert done.stdout == ""
     assert "not authorized to perform: ecr:PutImage" in done.stderr
+
+
+def test_interrupted_it_says_what_goes_on_and_the_same_command_follows_it(account: Server, tmp_path: Path) -> None:
+    account.ask("fault", kind="throttle", target="codebuild:BatchGetBuilds")
+    command = [sys.executable, "-m", "dogbreed", "image", "build", "--yes"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as going:
+        assert going.stderr
+        until(lambda: "| build dogbreed-image:" in going.stderr.readline())
+        going.send_signal(signal.SIGINT)
+        said = going.stderr.read()
+    assert going.returncode == 130
+    assert "a build that has begun goes on in the account, for 15 minutes at most" in said
+    account.ask("clear")
+    again = dogbreed("image", "build", "--yes", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    builds = [call for call in account.ask("calls") if call["action"] == "codebuild:StartBuild"]
+    assert len(builds) == 1

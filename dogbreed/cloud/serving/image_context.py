@@ -34,6 +34,8 @@ _OF_CLI = ("__init__.py", "guard.py", "main.py", "options.py", "serve.py", "star
 # Docker takes a folder only when there is something in it.
 _EMPTY = f"{MODEL_FOLDER}/.empty"
 _REFERENCE = re.compile(r"[a-z0-9][\w.-]*(?::\d+)?(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?")
+# What editors and file managers leave about.
+_BY_CHANCE = re.compile(r"^\.|~$|\.(?:swp|orig|rej|tmp)$")
 # The first day that a zip knows.
 _DAY = (1980, 1, 1, 0, 0, 0)
 
@@ -107,7 +109,8 @@ def _package() -> Mapping[str, bytes]:
     paths = [_PACKAGE / name for name in _TOP] + [_PACKAGE / "cli" / name for name in _OF_CLI]
     paths += [path for name in _FOLDERS for path in (_PACKAGE / name).rglob("*")]
     own = {_IMAGE / name for name in (DOCKERFILE, _REQUIREMENTS)}
-    files = [path for path in paths if path.is_file() and "__pycache__" not in path.parts and path not in own]
+    files = [path for path in paths if path.is_file() and path not in own and not _BY_CHANCE.search(path.name)]
+    files = [path for path in files if "__pycache__" not in path.parts]
     found = {f"dogbreed/{path.relative_to(_PACKAGE).as_posix()}": path.read_bytes() for path in files}
     return found | {_REQUIREMENTS: (_IMAGE / _REQUIREMENTS).read_bytes()}
 
