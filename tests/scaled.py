@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import partial
 from typing import Any
 
 import boto3
 import standin
 from rehearse import serving
 
+from dogbreed.cloud import people
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.session import Aws
 
 
@@ -17,15 +20,36 @@ def endpoint(aws: Aws, *, instances: int = 1, door: str = "endpoint", suffix: st
     """An endpoint of the name that a door has; by default on ml.m5.large. `suffix`: of its configuration."""
     name = aws.name(door)
     if not suffix:
-        standin.bucket()
-        role = standin.role()
-        serving.model(name, serving.image(), role)
+        _model(name)
     variant = serving.variant(name, **{"InstanceType": None, "InitialInstanceCount": None, **size} if size else {})
     if not size:
         variant["InitialInstanceCount"] = instances
     made = serving.create(name, serving.config(f"{name}{suffix}", variant))
     assert made["EndpointStatus"] == "InService", made
     return name
+
+
+def component(aws: Aws) -> str:
+    """The endpoint, which holds its model by an inference component and can come to zero; the component's name."""
+    name = aws.name("endpoint")
+    _model(name)
+    managed = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 2}
+    variant = serving.variant("", ModelName=None, ManagedInstanceScaling=managed)
+    serving.create(name, serving.config(name, variant, ExecutionRoleArn=serving.ROLE))
+    client = serving.client()
+    client.create_inference_component(
+        InferenceComponentName=f"{name}-model",
+        EndpointName=name,
+        VariantName="main",
+        Specification={
+            "ModelName": name,
+            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 512, "NumberOfCpuCoresRequired": 1},
+        },
+        RuntimeConfig={"CopyCount": 1},
+    )
+    seen = partial(client.describe_inference_component, InferenceComponentName=f"{name}-model")
+    standin.until(lambda: seen()["InferenceComponentStatus"] == "InService")
+    return f"{name}-model"
 
 
 def function(aws: Aws) -> str:
@@ -82,3 +106,29 @@ def registered(namespace: str = "sagemaker") -> list[dict[str, Any]]:
     return list(
         boto3.client("application-autoscaling").describe_scalable_targets(ServiceNamespace=namespace)["ScalableTargets"]
     )
+
+
+def unlisted(calls: list[dict[str, Any]], *names: str) -> set[str]:
+    """Actions that people have called and that policies of these names (of `people.POLICIES`) do not list.
+
+    AWS asks for its own two rights on budgets, whatever the operation.
+    """
+    scope = Scope("123456789012", "eu-west-1", "dogbreed", "bucket")
+    statements = [one for name in names for one in people.POLICIES[name](scope)["Statement"]]
+    allowed = {
+        action
+        for one in statements
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    called = {call["action"] for call in calls if ":user/" in call["who"]} - {"sts:GetCallerIdentity"}
+    rights = {"budgets:Describe": "budgets:ViewBudget", "budgets:Create": "budgets:ModifyBudget"}
+    return {
+        next((right for start, right in rights.items() if action.startswith(start)), action) for action in called
+    } - allowed
+
+
+def _model(name: str) -> None:
+    standin.bucket()
+    standin.role()
+    serving.image()
+    serving.model(name)

@@ -47,7 +47,7 @@ def carry_out(
 
     show(plan, aws)
     if plan.changes:
-        budget.check(aws, plan, adds)
+        budget.check(aws, plan, adds, lambda words: ui.note(words) if ui.verbose else None)
     if dry_run:
         ui.note("dry run: nothing was changed")
         return False

@@ -7,7 +7,7 @@ hours late and only for costs that bear the project's tag, once that tag is acti
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -147,18 +147,20 @@ class Budget(Resource):
         return sorted(found, key=lambda one: (int(one[0].split()[0]), one[1]))
 
 
-def limit(aws: Aws) -> Limit | None:
-    """The project's budget; None where there is none, or where it may not be read or cannot be reached."""
+def limit(aws: Aws, told: Callable[[str], None] = lambda words: None) -> Limit | None:
+    """The project's budget; None where there is none, or where it may not be read or reached, which `told` is told."""
     try:
         client = aws.session.client("budgets", region_name=aws.region, config=_SHORT)
         seen = client.describe_budget(AccountId=aws.account, BudgetName=aws.name("budget"))["Budget"]
-    except (ClientError, BotoCoreError):
+    except (ClientError, BotoCoreError) as error:
+        if not is_missing(error):
+            told(f"the budget was not read, and is not checked: {error}")
         return None
     spent = seen.get("CalculatedSpend", {}).get("ActualSpend", {}).get("Amount", "0")
     return Limit(Decimal(seen["BudgetLimit"]["Amount"]), Decimal(spent))
 
 
-def check(aws: Aws, plan: Plan, adds: Decimal | None = None) -> None:
+def check(aws: Aws, plan: Plan, adds: Decimal | None = None, told: Callable[[str], None] = lambda words: None) -> None:
     """DogbreedError when the plan would make a month cost more than the budget.
 
     A job counts by its ceiling, on top of what AWS has counted this month; what stays counts by its hours in a month,
@@ -168,7 +170,7 @@ def check(aws: Aws, plan: Plan, adds: Decimal | None = None) -> None:
     more = new if adds is None else adds
     if not (plan.ceiling or more > 0):
         return
-    found = limit(aws)
+    found = limit(aws, told)
     if found is None:
         return
     hint = "a larger one: dogbreed cost --budget {}/month; none: dogbreed cost --budget off"

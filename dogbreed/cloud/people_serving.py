@@ -67,6 +67,7 @@ _LOOKS_AT_SCALING = (
     *("application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies"),
     *("application-autoscaling:DescribeScheduledActions", "application-autoscaling:DescribeScalingActivities"),
 )
+_LISTS_COMPONENTS = "sagemaker:ListInferenceComponents"
 _SCALING_SERVICE = "application-autoscaling.amazonaws.com"
 _GROUPS = (
     *("autoscaling:CreateAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup", "autoscaling:CreateOrUpdateTags"),
@@ -200,7 +201,7 @@ def scale(scope: Scope) -> Document:
     return document(
         [
             allow("Scale", _SCALES, _targets(scope)),
-            allow("Watch", [*watches, "elasticloadbalancing:DescribeTargetGroups"], "*"),
+            allow("Watch", [*watches, "elasticloadbalancing:DescribeTargetGroups", _LISTS_COMPONENTS], "*"),
             allow("Endpoints", ["sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"], endpoints),
             allow("Components", [f"sagemaker:{verb}InferenceComponent" for verb in verbs], components),
             allow(

@@ -27,12 +27,16 @@ def test_an_empty_account_costs_nothing(account: Server, tmp_path: Path) -> None
 
 
 def test_a_budget_refuses_what_would_exceed_it(account: Server, tmp_path: Path) -> None:
+    there = Aws(AwsSettings(region="us-east-1"))
+    before = len(account.ask("calls"))
     made = dogbreed("cost", "--budget", "100/month", "--alert", "me@example.org", "--yes", cwd=tmp_path, **PLACE)
     assert made.returncode == 0, made.stderr
     assert "only once dogbreed:project is activated" in made.stderr
     again = dogbreed("cost", "--budget", "100/month", "--alert", "me@example.org", cwd=tmp_path, **PLACE)
     assert (again.returncode, "nothing to change" in again.stderr) == (0, True)
-    scaled.function(Aws(AwsSettings(region="us-east-1")))
+    assert dogbreed("cost", cwd=tmp_path, **PLACE).returncode == 0
+    assert scaled.unlisted(account.ask("calls")[before:], "cost", "status") == set()
+    scaled.function(there)
     # 2 GB kept started are $0.03 an hour, $21.90 a month, each.
     within = dogbreed("scale", "--target", "70%", "--max", "4", "--dry-run", cwd=tmp_path, **PLACE)
     assert (within.returncode, "$0.0300 to $0.1200 an hour" in within.stderr) == (0, True), within.stderr
@@ -69,4 +73,4 @@ def test_nonsense_is_refused(account: Server, tmp_path: Path) -> None:
     for wrong in ("--budget 0", "--budget 50/day", "--alert a@b.org", "--budget 5 --refresh", "--budget 5 --alert me"):
         done = dogbreed("cost", *wrong.split(), "--yes", cwd=tmp_path)
         assert (done.returncode, "hint: " in done.stderr) == (2, True), wrong
-    assert account.ask("calls") == []
+    assert [call for call in account.ask("calls") if ":user/" in call["who"]] == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +22,7 @@ from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Plan
+from dogbreed.rehearse.state import Server
 
 FULL = Wanted(
     "endpoint",
@@ -43,6 +45,14 @@ def applied(aws: Aws, wanted: Wanted) -> list[str]:
     return carried_out(scaling.make(aws, wanted, scaling_deployed.find(aws, wanted.door)))
 
 
+@contextmanager
+def within_its_policy(server: Server) -> Iterator[None]:
+    """What is called in it, `dogbreed iam policy --for scale` allows."""
+    before = len(server.ask("calls"))
+    yield
+    assert scaled.unlisted(server.ask("calls")[before:], "scale") == set()
+
+
 def signs(steps: Iterable[str]) -> set[str]:
     return {step[0] for step in steps}
 
@@ -52,9 +62,10 @@ def policies(namespace: str = "sagemaker") -> list[dict[str, Any]]:
     return list(client.describe_scaling_policies(ServiceNamespace=namespace)["ScalingPolicies"])
 
 
-def test_everything_that_an_endpoint_can_be_scaled_by(aws: Aws) -> None:
+def test_everything_that_an_endpoint_can_be_scaled_by(account: Server, aws: Aws) -> None:
     name = scaled.endpoint(aws)
-    done = applied(aws, FULL)
+    with within_its_policy(account):
+        done = applied(aws, FULL)
     assert done == [
         f"+ scalable target {name}",
         f"+ scaling policy {name}-target",
@@ -85,7 +96,8 @@ def test_everything_that_an_endpoint_can_be_scaled_by(aws: Aws) -> None:
         f"- scheduled change {name}-at-0800-1-6",
         f"- scheduled change {name}-at-2000-1-8",
     ]
-    assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
+    with within_its_policy(account):
+        assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
     assert (scaled.registered(), policies(), scaling.everything(aws)) == ([], [], [])
 
 
@@ -120,10 +132,11 @@ def test_what_others_have_put_on_an_endpoint_and_another_target(aws: Aws) -> Non
     assert "dogbreed deploy --to lambda" in refused.value.hint
 
 
-def test_copies_of_a_function_are_scaled_by_how_many_are_at_work(aws: Aws) -> None:
+def test_copies_of_a_function_are_scaled_by_how_many_are_at_work(account: Server, aws: Aws) -> None:
     name = scaled.function(aws)
     wanted = Wanted("lambda", 1, 5, Target("utilization", 0.7), out_cooldown_s=0, in_cooldown_s=0)
-    assert applied(aws, wanted) == [f"+ scalable target {name}", f"+ scaling policy {name}-target"]
+    with within_its_policy(account):
+        assert applied(aws, wanted) == [f"+ scalable target {name}", f"+ scaling policy {name}-target"]
     (target,) = scaled.registered("lambda")
     assert target["ResourceId"] == f"function:{name}:live"
     (policy,) = policies("lambda")
@@ -132,7 +145,8 @@ def test_copies_of_a_function_are_scaled_by_how_many_are_at_work(aws: Aws) -> No
     assert signs(applied(aws, wanted)) == {"="}
     deployed = scaling_deployed.find(aws)
     assert (deployed.door, deployed.unit) == ("lambda", "copy of 2048 MB kept started")
-    carried_out(scaling.off(aws, deployed))
+    with within_its_policy(account):
+        put_off(aws)
     assert scaled.registered("lambda") == []
 
 
@@ -156,10 +170,11 @@ def test_a_serverless_endpoint_is_scaled_if_it_keeps_copies_started(aws: Aws) ->
     assert scaled.registered() == []
 
 
-def test_machines_are_scaled_by_requests_of_the_load_balancer(aws: Aws) -> None:
+def test_machines_are_scaled_by_requests_of_the_load_balancer(account: Server, aws: Aws) -> None:
     name = scaled.group(aws)
     wanted = replace(FULL, door="ec2")
-    assert signs(applied(aws, wanted)) == {"~", "+"}
+    with within_its_policy(account):
+        assert signs(applied(aws, wanted)) == {"~", "+"}
     client = boto3.client("autoscaling")
     (group,) = client.describe_auto_scaling_groups()["AutoScalingGroups"]
     now = bounds_at(datetime.now(UTC), FULL.windows, 1, 8, FULL.timezone)
@@ -173,7 +188,8 @@ def test_machines_are_scaled_by_requests_of_the_load_balancer(aws: Aws) -> None:
     assert signs(applied(aws, wanted)) == {"="}
     done = applied(aws, Wanted("ec2", 1, 4, Target("utilization", 0.6)))
     assert f"~ scaling policy {name}-target" in done
-    assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
+    with within_its_policy(account):
+        assert signs(carried_out(scaling.off(aws, scaling_deployed.find(aws)))) == {"-"}
     assert client.describe_policies()["ScalingPolicies"] == []
 
 
@@ -181,6 +197,23 @@ def test_without_a_load_balancer_nobody_counts_requests(aws: Aws) -> None:
     scaled.group(aws, balanced=False)
     with pytest.raises(UsageError, match="load balancer"):
         applied(aws, replace(FULL, door="ec2"))
+
+
+def test_to_zero_through_an_inference_component(account: Server, aws: Aws) -> None:
+    name = scaled.component(aws)
+    wanted = Wanted("endpoint", 0, 2, zero=True)
+    with within_its_policy(account):
+        assert applied(aws, wanted) == [
+            f"+ scalable target {name}",
+            f"+ scaling policy {name}-target",
+            f"+ scaling policy {name}-step",
+            f"+ alarm {name}-step",
+        ]
+    assert signs(applied(aws, wanted)) == {"="}
+    (alarm,) = boto3.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-step"])["MetricAlarms"]
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("NoCapacityInvocationFailures", 1.0)
+    put_off(aws)
+    assert (scaled.registered(), policies(), scaling.everything(aws)) == ([], [], [])
 
 
 def test_what_is_deployed_is_found_or_asked_for(aws: Aws) -> None:
@@ -203,12 +236,13 @@ def put_off(aws: Aws) -> None:
 def test_a_kill_at_any_call_is_mended_by_repeating(aws: Aws) -> None:
     """After a call is answered, which is the same as before the next one is sent."""
     scaled.endpoint(aws)
+    wanted = replace(FULL, windows=())
     for number in range(100):
         fresh = Aws(AwsSettings())
         fresh.__dict__["_made"] = aws.session
         fresh.account  # noqa: B018  (asked once, before the calls are counted)
-        died = [killed(fresh, number, partial(applied, fresh, FULL))]
-        assert signs(applied(fresh, FULL)) == {"="}
+        died = [killed(fresh, number, partial(applied, fresh, wanted))]
+        assert signs(applied(fresh, wanted)) == {"="}
         died.append(killed(fresh, number, partial(put_off, fresh)))
         assert (scaled.registered(), policies(), scaling.everything(fresh)) == ([], [], [])
         if not any(died):
