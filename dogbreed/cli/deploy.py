@@ -153,7 +153,12 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
     aws.account  # noqa: B018 - without access nothing else is worth doing
     plan = deploying.plan(wanted)
     _say_price(plan)
-    if not carry_out(plan, aws, yes=yes, dry_run=dry_run, question="deploy this?"):
+    try:
+        done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question="deploy this?")
+    except KeyboardInterrupt:
+        ui.note("what was begun goes on in the account: the same command goes on from there, dogbreed status shows it")
+        raise
+    if not done:
         _answer(wanted, options, plan)
         return
     trial = deploying.trial(wanted)

@@ -27,6 +27,8 @@ _CLOSED = {
     "BlockPublicPolicy": True,
     "RestrictPublicBuckets": True,
 }
+# Photos of other people are kept no longer than it takes to look at them.
+_CAPTURED_DAYS = 30
 # A job ends within 120 h and waits for spot capacity as long; nobody resumes from a checkpoint a month later.
 _CHECKPOINT_DAYS, _NONCURRENT_DAYS, _UPLOAD_DAYS = 30, 30, 3
 _AT_ONCE = 1000  # keys per DeleteObjects, its limit
@@ -279,8 +281,16 @@ def policy(arn: str, account: str) -> dict[str, Any]:
 
 
 def _lifecycle() -> list[dict[str, Any]]:
-    """Checkpoints expire, and so do old versions and uploads that never ended; sorted by ID, as `find` gives them."""
+    """What was captured and checkpoints expire, and so do old versions and uploads that never ended; sorted by ID, as
+    `find` gives them.
+    """
     return [
+        {
+            "ID": "captured",
+            "Status": "Enabled",
+            "Filter": {"Prefix": CAPTURED},
+            "Expiration": {"Days": _CAPTURED_DAYS},
+        },
         {
             "ID": "checkpoints",
             "Status": "Enabled",

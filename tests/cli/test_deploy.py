@@ -23,7 +23,7 @@ from dogbreed.rehearse.state import Server
 
 @pytest.fixture
 def hasty(account: Server) -> Iterator[Server]:
-    account.ask("speed", speed=600)
+    account.ask("speed", speed=20)
     yield account
     account.ask("speed", speed=1)
 

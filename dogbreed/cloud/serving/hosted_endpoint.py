@@ -124,13 +124,14 @@ class Endpoint(Resource):
     def update(self, found: Found) -> None:
         """One step after the other: what failed is made anew, another configuration takes over, then the count."""
         assert self._configuration
+        if found.content["going on"]:
+            # It ends well or not: what is there then counts.
+            self._await(lambda seen: seen["EndpointStatus"] not in _CHANGING, _CREATING_S)
+            found = self.find() or found
         if found.content["failure"]:
             self.delete(found)
             self.create()
             return
-        if found.content["going on"]:
-            # It ends well or not: what is there then counts.
-            self._await(lambda seen: seen["EndpointStatus"] not in _CHANGING, _CREATING_S)
         if found.content["tags"] != self._aws.tags(self._door):
             self._client.add_tags(ResourceArn=found.id, Tags=pairs(self._aws.tags(self._door)))
         seen = self._describe()
@@ -167,9 +168,9 @@ class Endpoint(Resource):
             wait = min(_LONGEST_LOOK_S, wait * 1.5)
 
     def ready(self) -> bool:
-        """Whether it answers."""
+        """Whether it answers; DogbreedError where it has failed."""
         seen = endpoint_seen(self._aws, self.name)
-        return seen is not None and seen["EndpointStatus"] == "InService"
+        return seen is not None and self._checked(seen)["EndpointStatus"] == "InService"
 
     def hourly(self) -> Decimal | None:
         """Its instances at their price; None where that is not known in this region."""
@@ -215,7 +216,8 @@ class Endpoint(Resource):
             raise DogbreedError(f"endpoint configuration {self._configuration.name} is gone", "repeat the command")
         # Said on the new one before it is used: so what was before is known whenever a command is killed.
         replaces = {REPLACES: str(seen["EndpointConfigName"])}
-        self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
+        if found.content["replaces"] != replaces[REPLACES]:
+            self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
         config = self._change.config(_count(seen) or 1)
         if words := self._change.words(_count(seen) or 1):
             self._tell(words)
@@ -238,12 +240,19 @@ class Endpoint(Resource):
         if not names:
             return reason
         alarms = self._aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
-        rang = [one["AlarmDescription"] for one in alarms["MetricAlarms"] if one.get("StateValue") == "ALARM"]
+        # One that SageMaker names may be silent again by now.
+        rang = [
+            one["AlarmDescription"]
+            for one in alarms["MetricAlarms"]
+            if one.get("StateValue") == "ALARM" or one["AlarmName"] in reason
+        ]
         return f"{reason} ({'; '.join(rang)})" if rang else reason
 
     def _until_in_service(self, longest_s: float) -> dict[str, Any]:
-        seen = self._await(lambda now: now["EndpointStatus"] in _ENDED, longest_s)
-        if seen["EndpointStatus"] != "InService":
+        return self._checked(self._await(lambda now: now["EndpointStatus"] in _ENDED, longest_s))
+
+    def _checked(self, seen: dict[str, Any]) -> dict[str, Any]:
+        if seen["EndpointStatus"] in _ENDED and seen["EndpointStatus"] != "InService":
             raise DogbreedError(
                 f"endpoint {self.name} is {seen['EndpointStatus']}: {seen.get('FailureReason', 'no reason is given')}",
                 f"see dogbreed logs {self.name}; the same command makes it anew",

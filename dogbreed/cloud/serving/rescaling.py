@@ -30,9 +30,9 @@ _ALARM = (
 def around(aws: Aws, door: str, configuration: Configuration) -> tuple[list[Resource], list[Resource]]:
     """What is done before and after the endpoint takes the configuration; mostly nothing."""
     pause, resume = Paused(aws, door), Resumed(aws, door)
-    if pause.noted():
+    if pause.noted() or (_needed(aws, door, configuration) and pause.target()):
         return ([pause] if pause.target() else []), [resume]
-    return ([pause], [resume]) if _needed(aws, door, configuration) and pause.target() else ([], [])
+    return [], []
 
 
 def _needed(aws: Aws, door: str, configuration: Configuration) -> bool:
@@ -103,13 +103,13 @@ class Paused(Resource):
 
 
 class Resumed(Paused):
-    """It is all put back as it was noted, and the note goes."""
+    """It is all put back as it was noted, and the note goes; in a plan only where that is to be done."""
 
     kind = "scaling as before"
 
     def find(self) -> Found | None:
-        """Whether nothing is noted any more."""
-        return None if self.noted() else Found(self._key, {})
+        """None: what it takes is noted by then."""
+        return None
 
     def create(self) -> None:
         """Register the target, then its policies and changes; alarms of ours call the policies' new names."""
