@@ -285,7 +285,6 @@ def hourly(resources: Any) -> Decimal:
     return sum(prices, Decimal(0))
 
 
-@pytest.mark.slow
 def test_12_nothing_is_paid_for_while_nobody_asks_and_nothing_is_left(
     account: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,13 +292,13 @@ def test_12_nothing_is_paid_for_while_nobody_asks_and_nothing_is_left(
     account.ask("speed", speed=100)
     aws = Aws(AwsSettings(region="us-east-1"))
     run = Run.open(STARTER)
-    alone = Deployment(aws, DeploySettings(to="lambda"), run)
-    apply(function.resources(alone))
+    assert hourly(function.resources(Deployment(aws, DeploySettings(to="lambda"), run))) == 0
+    # The check sees what is kept started.
+    kept = Deployment(aws, DeploySettings(to="lambda", provisioned_concurrency=1), run)
+    assert hourly(function.resources(kept)) > 0
+    apply(front.resources(Deployment(aws, DeploySettings(), run)))
     made = [*function.everything(aws), *front.everything(aws, "endpoint")]
     assert hourly([one for one in made if one.find()]) == 0
     remove(made)
     assert {one.kind for one in made if one.find()} == {"log group"}
-    # The check sees what is kept started.
-    kept = Deployment(aws, DeploySettings(to="lambda", provisioned_concurrency=1), run)
-    assert hourly(function.resources(kept)) > 0
     account.ask("speed", speed=1)

