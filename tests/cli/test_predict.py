@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from photos import save
 from PIL import Image, ImageDraw
-from program import terminal
+from program import dogbreed, terminal
 
 from dogbreed.run import STARTER
 
@@ -218,3 +219,19 @@ def test_a_plain_prediction_loads_no_parser_no_network_and_no_rich(here: Path) -
 @pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
 def test_help_loads_nothing_heavy(here: Path, words: list[str]) -> None:
     assert loaded(here, *words).isdisjoint({*HEAVY, "numpy", "onnxruntime", "PIL"})
+
+
+def test_a_prediction_tells_nobody_and_leaves_nothing(tmp_path: Path) -> None:
+    """ONNX Runtime would write a device id below the home folder, and tell Microsoft of the model."""
+    home = tmp_path / "home"
+    home.mkdir()
+    photo = save(tmp_path / "photo.jpg", 1)
+    result = dogbreed("predict", photo, "--run", "starter", cwd=tmp_path, HOME=str(home), XDG_CACHE_HOME=str(home))
+    assert result.returncode == 0, result.stderr
+    assert list(home.rglob("*")) == []
+    for setting, kept in (("", "1"), ("0", "0")):
+        words = "import os, dogbreed; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+        own = {"ORT_DISABLE_TELEMETRY": setting} if setting else {}
+        rest = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+        said = subprocess.run([sys.executable, "-c", words], env=rest | own, capture_output=True, text=True, check=True)
+        assert said.stdout.strip() == kept
