@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _EVERY_S = 0.3
 _BATCH = 1000
+# function_logs sees to the lines of functions.
+_SEEN_TO = "/aws/lambda/"
 _LINE = 250_000  # bytes of an event at most, less what CloudWatch adds
 # Moto refuses events that are two hours ahead of this machine's clock, which the stand-in's may be.
 _AHEAD_S = 7000.0
@@ -83,6 +85,8 @@ class Embedded:
 
     def logged(self, call: Call, answer: dict[str, Any]) -> None:
         """Called after PutLogEvents."""
+        if call.params["logGroupName"].startswith(_SEEN_TO):
+            return
         found: dict[str, list[dict[str, Any]]] = {}
         for event in call.params.get("logEvents", []):
             if '"_aws"' in event.get("message", ""):
