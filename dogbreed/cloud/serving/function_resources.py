@@ -141,7 +141,8 @@ class Function(Resource):
                 **spec.configuration(),
             )
         )
-        self._reserve(spec.reserved)
+        if spec.reserved:
+            self._reserve(spec.reserved)
 
     def update(self, found: Found) -> None:
         """Change what differs; Lambda does one change after the other."""
@@ -183,7 +184,7 @@ class Function(Resource):
             given = {"FunctionName": self.name, "ReservedConcurrentExecutions": concurrency}
             patiently(lambda: self.client.put_function_concurrency(**given))
         else:
-            self.client.delete_function_concurrency(FunctionName=self.name)
+            patiently(lambda: self.client.delete_function_concurrency(FunctionName=self.name))
 
 
 def patiently(call: Callable[[], Any], wait_s: float = PROPAGATION_S) -> Any:
