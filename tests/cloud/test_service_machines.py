@@ -17,6 +17,7 @@ from dogbreed import plan
 from dogbreed.cloud.network import Network, Subnet, look
 from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.roles import InstanceProfile, Role
+from dogbreed.cloud.serving import balancer as balancer_module
 from dogbreed.cloud.serving import group as group_module
 from dogbreed.cloud.serving import machine_template, machines
 from dogbreed.cloud.serving.balancer import Balancer, Listeners, TargetGroup
@@ -150,8 +151,8 @@ def front(aws: Aws, certificate: str = "") -> list[Resource]:
     ranges = blocks(aws, network.vpc)
     outer = BalancerGroup(aws, network.vpc, ranges, (80,))
     inner = MachineGroup(aws, network.vpc, ranges, outer)
-    subnets = [one.id for one in list(network.zones.values())[:2]]
-    balancer = Balancer(aws, subnets, lambda: [outer.id()])
+    subnets = choose(network, None, public=False, single=False).balancer
+    balancer = Balancer(aws, [one.id for one in subnets], lambda: [outer.id()])
     return [outer, inner, TargetGroup(aws, network.vpc), balancer, Listeners(aws, certificate)]
 
 
@@ -209,12 +210,19 @@ def issued(arn: str, *, other: bool = False) -> str:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_call_is_mended_by_repeating(account: Server) -> None:
+def test_a_kill_at_any_call_is_mended_by_repeating(account: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(balancer_module, "_LOOK_S", 0.02)
+
     def fresh() -> Aws:
         account.ask("reset")
         return Aws(AwsSettings())
 
-    assert survives_kills(fresh, lambda aws: front(aws)[2:], [True]) > 8
+    def behind_the_groups(aws: Aws) -> list[Resource]:
+        made = front(aws)
+        apply(made[:2])
+        return made[2:]
+
+    assert survives_kills(fresh, behind_the_groups, [True]) > 8
 
 
 def crowd(aws: Aws, **more: object) -> Group:
@@ -226,7 +234,8 @@ def crowd(aws: Aws, **more: object) -> Group:
     machine = Machine("c5.large", machine_template.newest_image(aws), BOOT, lambda: [rules.id()], False)
     template = ServiceTemplate(aws, profile.name, machine)
     apply([role, profile, rules, template])
-    told = {"count": 1, "subnets": [one.id for one in list(network.zones.values())[:2]], "behind": False} | more
+    subnets = [one.id for one in choose(network, None, public=False, single=True).machines]
+    told = {"count": 1, "subnets": subnets, "behind": False} | more
     return Group(aws, template, **told)  # type: ignore[arg-type]
 
 

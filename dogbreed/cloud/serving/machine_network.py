@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ NEEDED = ("s3", "ecr.api", "ecr.dkr", "logs")
 SHELL = ("ssm", "ssmmessages")
 _ANYWHERE, _ANYWHERE_6 = "0.0.0.0/0", "::/0"
 _BALANCER, _MACHINES = "ec2-balancer", "ec2"
+_FREE = 8  # addresses that AWS wants in each subnet of a balancer
 
 
 @dataclass(frozen=True)
@@ -48,27 +49,33 @@ def choose(network: Network, zones: Sequence[str] | None, *, public: bool, singl
     usable = inside or outside
     if refusal and not usable:
         raise refusal
-    chosen = Network(network.vpc, tuple(usable)).zones
-    offered = {zone: subnet for zone, subnet in chosen.items() if zones is None or zone in zones}
+    offered = tuple(subnet for subnet in _sorted(usable) if zones is None or subnet.zone in zones)
     if not offered:
         raise UsageError(
             f"no subnet that machines could use is in a zone that has this type: {', '.join(zones or ())}",
             "choose another --instance-type, or name other subnets: [aws] subnets",
         )
     balancer = () if single else _balancer(network, public=public)
-    return Place(network.vpc, tuple(offered.values()), balancer, not inside)
+    return Place(network.vpc, offered, balancer, not inside)
 
 
 def _balancer(network: Network, *, public: bool) -> tuple[Subnet, ...]:
-    able = tuple(subnet for subnet in network.subnets if not public or subnet.exit == "internet")
-    chosen = tuple(Network(network.vpc, able).zones.values())
+    able = [subnet for subnet in network.subnets if not public or subnet.exit == "internet"]
+    chosen: dict[str, Subnet] = {}
+    # One in each zone, and always the same one, however many addresses are taken meanwhile.
+    for subnet in _sorted(subnet for subnet in able if subnet.free >= _FREE):
+        chosen.setdefault(subnet.zone, subnet)
     if len(chosen) < 2:
         which = "that lead to the internet " if public else ""
         raise UsageError(
             f"a load balancer needs subnets {which}in two zones, and there are {len(chosen)} in {network.vpc}",
             "name two: [aws] subnets; or one machine without a load balancer: --single",
         )
-    return chosen
+    return tuple(chosen.values())
+
+
+def _sorted(subnets: Iterable[Subnet]) -> list[Subnet]:
+    return sorted(subnets, key=lambda subnet: (subnet.zone, subnet.id))
 
 
 class ServiceGroup(SecurityGroup):
