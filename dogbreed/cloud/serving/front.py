@@ -8,7 +8,7 @@ from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT, FRONT_OF_SERVERLE
 from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import function_code
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras
+from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, ways
 from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
 from dogbreed.cloud.session import Aws
@@ -52,6 +52,11 @@ def everything(aws: Aws, to: str) -> list[Resource]:
     """What of it can be in the account; its role is listed with all of the project's."""
     function = Function(aws, name(aws, to))
     return [_logs(aws, to), function, Alias(function), Provisioned(function), Url(function)]
+
+
+def calls(aws: Aws, to: str) -> dict[str, str]:
+    """How to call it, by way, beside the ways of the endpoint itself."""
+    return {f"{way}, by the function": text for way, text in ways(Function(aws, name(aws, to))).items()}
 
 
 def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Decimal | None:

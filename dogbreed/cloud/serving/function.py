@@ -17,7 +17,7 @@ from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import client as asking
 from dogbreed.cloud.serving import front, function_code
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras
+from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, ways
 from dogbreed.cloud.serving.function_need import Need, measured
 from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
@@ -103,22 +103,7 @@ def client(aws: Aws) -> Answering:
 
 def calls(aws: Aws) -> Mapping[str, str]:
     """How to call it; by curl where it has an address."""
-    name = aws.name(_TO)
-    ways = {
-        "dogbreed": f"dogbreed predict photo.jpg --function {name}",
-        "boto3": f"""import base64, boto3, json
-client = boto3.client("lambda", region_name="{aws.region}")
-with open("photo.jpg", "rb") as photo:
-    event = {{"image": base64.b64encode(photo.read()).decode(), "top_k": 3}}
-answer = client.invoke(FunctionName="{name}", Qualifier="{asking.LIVE}", Payload=json.dumps(event))
-print(json.load(answer["Payload"])["body"])""",
-    }
-    if url := Url(Function(aws, name)).address():
-        keys = '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
-        keys += ' ${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}'
-        sends = '-H "Content-Type: image/jpeg" --data-binary @photo.jpg'
-        ways["curl"] = f'curl --aws-sigv4 "aws:amz:{aws.region}:lambda" {keys} {sends} {url}'
-    return ways
+    return ways(Function(aws, aws.name(_TO)))
 
 
 def memory(given: int, need: Need) -> tuple[int, str]:

@@ -262,5 +262,25 @@ def extras(function: Function, copies: int, *, url: bool) -> list[Resource]:
     return [*found, *([address] if url or address.find() else [])]
 
 
+def ways(function: Function) -> dict[str, str]:
+    """How to call it, by way, as texts to paste; by curl where it has an address."""
+    name, region = function.name, function.aws.region
+    found = {
+        "dogbreed": f"dogbreed predict photo.jpg --function {name}",
+        "boto3": f"""import base64, boto3, json
+client = boto3.client("lambda", region_name="{region}")
+with open("photo.jpg", "rb") as photo:
+    event = {{"image": base64.b64encode(photo.read()).decode(), "top_k": 3}}
+answer = client.invoke(FunctionName="{name}", Qualifier="{LIVE}", Payload=json.dumps(event))
+print(json.load(answer["Payload"])["body"])""",
+    }
+    if url := Url(function).address():
+        keys = '--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
+        keys += ' ${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"}'
+        sends = '-H "Content-Type: image/jpeg" --data-binary @photo.jpg'
+        found["curl"] = f'curl --aws-sigv4 "aws:amz:{region}:lambda" {keys} {sends} {url}'
+    return found
+
+
 def _reason(said: Mapping[str, Any]) -> str:
     return str(said.get("StatusReason") or "Lambda failed") if said.get("Status") == "FAILED" else ""
