@@ -71,5 +71,5 @@ def leftovers(
 def _summary(count: int, month: Decimal, unknown: int) -> str:
     if not count:
         return "nothing of what was read is left over"
-    price = f"{dollars(month)} a month" if month else "nothing that has a known price"
+    price = f"{dollars(month)} a month"
     return f"{count} found, {price}" + (f", and {unknown} of unknown price" if unknown else "")

@@ -243,7 +243,7 @@ def _apply(aws: Aws, wanted: Wanted, deployed: Deployed, *, yes: bool, dry_run: 
     if wanted.zero:
         _say_what_zero_means(aws, deployed)
     plan = scaling.make(aws, wanted, deployed)
-    if wanted.target:
+    if wanted.target and not wanted.target.doubt():
         ui.note(f"target: {wanted.target.words(wanted.door)}")
     for words in _warnings(aws, wanted, deployed):
         ui.warn(words)
@@ -331,6 +331,5 @@ def _say_what_zero_means(aws: Aws, deployed: Deployed) -> None:
         if usd is not None
     ]
     by_use = " and ".join(offers) or "serverless and lambda what the calls take (price not known in this region)"
-    ui.note(
-        f"one {deployed.unit} all month is {one}; 100,000 calls of 0.1 s a month are {by_use}, and never fail so long"
-    )
+    ui.note(f"one {deployed.unit} all month is {one}")
+    ui.note(f"100,000 calls of 0.1 s a month are {by_use}; the first of them waits for some seconds")

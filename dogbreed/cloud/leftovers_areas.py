@@ -202,7 +202,7 @@ def logs(account: Account) -> Iterator[Leftover]:
             name = one["logGroupName"]
             month = account.of("cloudwatch_logs_storage_gb_month", size / _GB)
             remove = f"aws logs put-retention-policy --log-group-name {name} --retention-in-days 30"
-            yield Leftover("log group", name, f"{size / _GB:.1f} GB, kept for ever", month, remove)
+            yield Leftover("log group", name, f"{_size(size)}, kept for ever", month, remove)
 
 
 def concurrency(account: Account) -> Iterator[Leftover]:
@@ -248,7 +248,11 @@ def images(account: Account) -> Iterator[Leftover]:
         if untagged:
             month = account.of("ecr_gb_month", size / _GB)
             remove = f"a lifecycle policy: aws ecr put-lifecycle-policy --repository-name {name}"
-            yield Leftover("images", name, f"{len(untagged)} without a tag, {size / _GB:.1f} GB", month, remove)
+            yield Leftover("images", name, f"{len(untagged)} without a tag, {_size(size)}", month, remove)
+
+
+def _size(count: float) -> str:
+    return f"{count / _GB:.1f} GB" if count >= _GB else f"{count / 1e6:.1f} MB"
 
 
 def _sum(amounts: list[Decimal | None]) -> Decimal | None:

@@ -60,9 +60,10 @@ class Target:
             of = "of the processors" if door == "ec2" else "of the copies kept started"
             return f"{self.value:.0%} {of} at work"
         if self.value >= _LOW:
-            each = f"{self.value / 60:g} requests a second"
+            rate = self.value / 60
+            each = "one request a second" if rate == 1 else f"{rate:.4g} requests a second"
         else:
-            each = f"one request in {60 / self.value:g} seconds"
+            each = f"one request in {60 / self.value:.3g} seconds"
         return f"{self.value:g}/min is {each} on each instance"
 
     def doubt(self) -> str:

@@ -46,7 +46,7 @@ def test_what_no_machine_holds_and_what_cannot_be(tmp_path: Path) -> None:
     assert (done.returncode, "no type holds" in done.stderr) == (3, True)
 
 
-@pytest.mark.parametrize("rate", [5, 60, 400])
+@pytest.mark.parametrize("rate", [5, 150])
 def test_each_option_holds_and_types_of_one_size_differ_by_price_alone(rate: float) -> None:
     found = recommend.options(recommend.even(rate), 0.02, 0.2, PRICES, "us-east-1")
     assert found
@@ -60,9 +60,7 @@ def test_each_option_holds_and_types_of_one_size_differ_by_price_alone(rate: flo
 
 
 def test_more_traffic_never_costs_less() -> None:
-    months = [
-        recommend.options(recommend.even(rate), 0.02, 0.2, PRICES, "us-east-1")[0].month for rate in (10, 100, 300)
-    ]
+    months = [recommend.options(recommend.even(rate), 0.02, 0.2, PRICES, "us-east-1")[0].month for rate in (10, 150)]
     assert months == sorted(months, key=lambda one: one or 0)
 
 
