@@ -105,6 +105,9 @@ class Update:
             pass
         except Exception:
             logging.exception("endpoint %s", self._endpoint.name)
+            pending, self._endpoint.pending = self._endpoint.pending, None
+            if pending and pending not in self._endpoint.fleets:
+                pending.abandon()
             self._endpoint.enter(self._cloud, "InService" if self._endpoint.fleets else "Failed", _INTERNAL)
 
     # -- steps
