@@ -22,7 +22,7 @@ from dogbreed.rehearse.group_records import Group, Member, Refresh, Template
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
 
-_LOOK_S, _SHORTEST_S = 5.0, 0.2
+_LOOK_S, _MOVING_S, _SHORTEST_S = 5.0, 0.5, 0.2
 _PATIENCE_S = 3600.0
 # Machines boot by this computer's clock, however fast the stand-in's is: so long at least they are not judged.
 _BOOT_S = 20.0
@@ -50,7 +50,10 @@ class Keeper:
             except Exception:
                 if not self._group.ended.is_set():
                     logging.exception("group %s", self._group.name)
-            self._group.wake.wait(max(_SHORTEST_S, _LOOK_S / self._cloud.clock.speed))
+            # A machine that starts or ends does so by this computer's clock.
+            moving = any(one.state != "InService" for one in self._group.members)
+            pause = min(_LOOK_S / self._cloud.clock.speed, _MOVING_S if moving else _LOOK_S)
+            self._group.wake.wait(max(_SHORTEST_S, pause))
             self._group.wake.clear()
 
     def look(self) -> None:

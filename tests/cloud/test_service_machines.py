@@ -245,11 +245,13 @@ def test_a_kill_at_any_call_leaves_no_second_group(account: Server, monkeypatch:
 
     def fresh() -> Aws:
         account.ask("reset")
+        account.ask("speed", speed=60)
         return Aws(AwsSettings())
 
     made: dict[int, Group] = {}
     assert survives_kills(fresh, lambda aws: [made.setdefault(id(aws), crowd(aws))], [True]) > 3
     assert account.ask("status")["machines"] == []
+    account.ask("speed", speed=1)
 
 
 @pytest.mark.slow
