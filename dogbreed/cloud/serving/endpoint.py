@@ -66,8 +66,9 @@ def resources(wanted: Deployment) -> list[Resource]:
         alarms=names,
         words=lambda instances: update.words(own, instances),
     )
-    endpoint = Endpoint(aws, _TO, configuration, instances=own.instances, change=change, tell=wanted.tell)
     pause, resume = rescaling.around(aws, _TO, configuration)
+    count, scaled = own.instances, bool(resume)
+    endpoint = Endpoint(aws, _TO, configuration, instances=count, scaled=scaled, change=change, tell=wanted.tell)
     return [
         *made,
         *(data for data, _ in parts),

@@ -54,7 +54,8 @@ class Change:
 class Endpoint(Resource):
     """`p-<door>`. Without a configuration it is what is there, to look at and delete.
 
-    `instances` are wanted where no scaling policy sees to their number; None where there are none to count.
+    `instances` are wanted where no scaling policy sees to their number; None where there are none to count. `scaled`:
+    one does, although it steps aside for now.
     """
 
     kind = "endpoint"
@@ -66,11 +67,13 @@ class Endpoint(Resource):
         configuration: Configuration | None = None,
         *,
         instances: int | None = None,
+        scaled: bool = False,
         change: Change | None = None,
         tell: Callable[[str], None] = lambda words: None,
     ) -> None:
         self._aws, self._door, self.name = aws, door, aws.name(door)
         self._configuration, self._instances, self._change, self._tell = configuration, instances, change, tell
+        self._scaled = scaled
         # What its instances are and cost, as it was found.
         self._running: list[tuple[str, int]] = []
 
@@ -181,6 +184,8 @@ class Endpoint(Resource):
 
     def is_scaled(self) -> bool:
         """Whether a scaling policy sees to the number of its instances."""
+        if self._scaled:
+            return True
         answer = self._aws.client("application-autoscaling").describe_scalable_targets(
             ServiceNamespace="sagemaker", ResourceIds=[f"endpoint/{self.name}/variant/{VARIANT}"]
         )
