@@ -66,7 +66,7 @@ class Hosting:
         check_deployment(told.get("DeploymentConfig", {}), 1)
         now, arn = self._cloud.clock.now(), self._arn(call.region, "endpoint", told["EndpointName"])
         endpoint = Endpoint(told["EndpointName"], arn, told, now, now, tags_of(told), call.region)
-        endpoint.config = config.name
+        endpoint.config, endpoint.deployment = config.name, told.get("DeploymentConfig", {})
         fleet = self._fleet(call.region, endpoint, config.request)
         endpoint.capturing = fleet.capture
         check_quota(self._cloud, fleet.wanted, self._used(call.region))
