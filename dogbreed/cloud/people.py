@@ -159,8 +159,8 @@ POLICIES: Mapping[str, Callable[[Scope], Document]] = {
 
 # What else it takes to deploy by a policy, each a policy of its own, as IAM's are short.
 _TOO = {
-    "deploy-endpoint": "front (unless --no-front), image (for the first deployment) and scale (once it is scaled)",
-    "deploy-serverless": "front (unless --no-front) and image (for the first deployment)",
+    "deploy-endpoint": "front (also to see that there is none), image (the first time) and scale (once it is scaled)",
+    "deploy-serverless": "front (also to see that there is none) and image (the first time)",
     "deploy-lambda": "",
     "deploy-ec2": "deploy-ec2-group, and image for the first deployment",
     "deploy-ec2-group": "deploy-ec2",
@@ -190,6 +190,8 @@ def notes(purpose: str, scope: Scope) -> list[str]:
         )
     if purpose == "train-sagemaker" and not scope.subnets:
         said.append("jobs run in SageMaker's own network: set [aws] subnets for one of yours")
+    if purpose == "scale" or purpose.startswith(("train-", "deploy-")):
+        said.append("plans are compared with the project's budget only for who may read it: grant cost too")
     if not scope.kms_key and purpose not in ("audit", "cost", "leftovers"):
         said.append("no key of your own is used: set [aws] kms_key, and this policy names it")
     return said
