@@ -19,7 +19,7 @@ GROUP = "machines"
 NEEDED = ("s3", "logs")
 _ANYWHERE = "0.0.0.0/0"
 _ALL = "-1"
-_IN_USE_S, _LOOK_EVERY_S = 180, 3
+_IN_USE_S, _LOOK_EVERY_S = 600, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,8 @@ class SecurityGroup(Resource):
     """Lets in nothing but its own machines; lets out to them, and to AWS by HTTPS."""
 
     kind = "security group"
+    # What it is for; no update can change these words.
+    purpose = "machines among themselves, and AWS by HTTPS"
 
     def __init__(self, aws: Aws, vpc: str) -> None:
         self.aws = aws
@@ -158,7 +160,7 @@ class SecurityGroup(Resource):
             self._ec2.create_security_group(
                 GroupName=self.name,
                 VpcId=self.vpc,
-                Description=f"dogbreed {self.aws.settings.project}: machines among themselves, and AWS by HTTPS",
+                Description=f"dogbreed {self.aws.settings.project}: {self.purpose}",
                 TagSpecifications=[{"ResourceType": "security-group", "Tags": pairs(self.aws.tags(GROUP))}],
             )
         except ClientError as error:

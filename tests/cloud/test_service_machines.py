@@ -198,6 +198,43 @@ def test_a_certificate_changes_the_listeners_and_is_what_the_client_trusts(aws: 
     assert remove(secure) == ["-"] * 5
 
 
+def test_a_public_balancer_lets_everybody_in_by_https_and_the_machines_nobody_but_it(aws: Aws) -> None:
+    waiting = boto3.client("acm").request_certificate(DomainName="dogs.example.org")["CertificateArn"]
+    arn = imported("dogs.example.org")
+
+    def made(certificate: str) -> dict[str, Resource]:
+        own = DeploySettings(to="ec2", public=True, certificate=certificate, ttl="8h")
+        found = machines.resources(Deployment(aws, own, Run.open(STARTER)))
+        return {f"{one.kind} {one.name}": one for one in found}
+
+    for wrong, words in (
+        (CERTIFICATE, "there is no certificate"),
+        (CERTIFICATE.replace("west", "north"), "eu-north-1"),
+        (waiting, "not usable: PENDING_VALIDATION"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            made(wrong)
+    parts = made(arn)
+    assert list(parts)[-2:] == ["scheduled end dogbreed-end-ec2", "scheduled end dogbreed-end-ec2-balancer"]
+    assert parts["load balancer dogbreed-ec2"].wanted()["scheme"] == "internet-facing"
+    groups = [parts[f"security group dogbreed-ec2{part}"] for part in ("-balancer", "")]
+    apply(groups)
+    everybody = {(port, peer) for port in (80, 443) for peer in ("0.0.0.0/0", "::/0")}
+    assert {(rule[1], rule[3]) for rule in groups[0].wanted()["inbound"]} == everybody
+    outer = groups[0].find()
+    assert outer is not None and groups[1].wanted()["inbound"] == [("tcp", 8080, 8080, outer.id)]
+
+
+def imported(domain: str) -> str:
+    """A certificate that nobody but its own key has signed."""
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", f"/CN={domain}"]
+    words += ["-addext", f"subjectAltName=DNS:{domain}", "-keyout", "-"]
+    made = subprocess.run(words, check=True, capture_output=True).stdout
+    key, _, certificate = made.partition(b"-----BEGIN CERTIFICATE")
+    told = boto3.client("acm").import_certificate(Certificate=b"-----BEGIN CERTIFICATE" + certificate, PrivateKey=key)
+    return str(told["CertificateArn"])
+
+
 def issued(arn: str, *, other: bool = False) -> str:
     """The certificate, or another one for the same names."""
     acm = boto3.client("acm")

@@ -102,6 +102,8 @@ class ServiceGroup(SecurityGroup):
 class BalancerGroup(ServiceGroup):
     """Lets the VPC in, or everybody where the balancer is public, and lets it ask the machines; `ports` are its own."""
 
+    purpose = "load balancer of the service"
+
     def __init__(
         self, aws: Aws, vpc: str, blocks: Sequence[str] = (), ports: Sequence[int] = (), *, public: bool = False
     ) -> None:
@@ -120,6 +122,8 @@ class BalancerGroup(ServiceGroup):
 
 class MachineGroup(ServiceGroup):
     """Lets in the balancer alone, to one port; without a balancer, the VPC. Lets out to AWS by HTTPS."""
+
+    purpose = "machines of the service, from the load balancer only, and AWS by HTTPS"
 
     def __init__(self, aws: Aws, vpc: str, blocks: Sequence[str] = (), balancer: BalancerGroup | None = None) -> None:
         super().__init__(aws, vpc, _MACHINES, blocks)

@@ -79,11 +79,17 @@ def resources(wanted: Deployment) -> list[Resource]:
     """From the bucket to the group; looks at network, quotas and certificate before anything is made."""
     aws, own = wanted.aws, wanted.settings
     check_tags(aws)
+    if aws.kms_key:
+        # The group starts machines by its own service-linked role, which no policy of this account's roles reaches.
+        wanted.tell("the key's policy must let AWSServiceRoleForAutoScaling use it, or no machine starts: see AWS's")
+        wanted.tell('"Required AWS KMS key policy for use with encrypted volumes"')
     kind = machine_template.chosen_type(own, aws.region)
     zones = quotas.require_ec2_type(aws, kind)
     # One more runs while machines are renewed.
     quotas.ec2_limit(aws, kind, own.instances + 1, spot=False).require()
     _check_certificate(aws, own.certificate)
+    if aws.kms_key:
+        wanted.tell("  no machine starts unless the policy of your key lets AWSServiceRoleForAutoScaling use it")
     place = choose(network.look(aws), zones, public=own.public, single=own.single)
     ranges = blocks(aws, place.vpc)
     ports = (HTTP, HTTPS) if own.certificate else (HTTP,)
