@@ -270,6 +270,8 @@ def _remove(aws: Aws, deployed: Deployed, *, yes: bool, dry_run: bool) -> None:
     plan = scaling.off(aws, deployed)
     if plan.changes and deployed.door != "lambda":
         ui.note(f"{deployed.name} stays as it is now: {deployed.count} x {deployed.unit}")
+        if not deployed.count:
+            ui.warn("none runs, and nothing will start one: calls fail until it is scaled again")
     carry_out(plan, aws, yes=yes, dry_run=dry_run, question="remove all scaling?")
     if ui.json:
         ui.answer(plan.to_json() | {"service": deployed.name, "units_now": deployed.count})

@@ -14,6 +14,7 @@ import pytest
 import scaled
 import standin
 from laws import Killed
+from rehearse import serving
 
 from dogbreed.cloud import scaling, scaling_deployed
 from dogbreed.cloud.scaling_schedule import bounds_at, windows
@@ -199,7 +200,12 @@ def test_without_a_load_balancer_nobody_counts_requests(aws: Aws) -> None:
         applied(aws, replace(FULL, door="ec2"))
 
 
-def test_to_zero_through_an_inference_component(account: Server, aws: Aws) -> None:
+def copies(component: str) -> int:
+    told = serving.client().describe_inference_component(InferenceComponentName=component)
+    return int(told["RuntimeConfig"]["CurrentCopyCount"])
+
+
+def test_to_zero_through_an_inference_component_and_awake_again(account: Server, aws: Aws) -> None:
     name = scaled.component(aws)
     wanted = Wanted("endpoint", 0, 2, zero=True)
     with within_its_policy(account):
@@ -212,6 +218,14 @@ def test_to_zero_through_an_inference_component(account: Server, aws: Aws) -> No
     assert signs(applied(aws, wanted)) == {"="}
     (alarm,) = boto3.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-step"])["MetricAlarms"]
     assert (alarm["MetricName"], alarm["Threshold"]) == ("NoCapacityInvocationFailures", 1.0)
+    account.ask("speed", speed=600)
+    try:
+        standin.until(lambda: copies(name) == 0)
+        code, _ = serving.refused(serving.ask, "dogbreed-endpoint", InferenceComponentName=name)
+        assert code == "ValidationError", "real-time requests do not wait for a copy: they fail, and wake one"
+        standin.until(lambda: copies(name) == 1)
+    finally:
+        account.ask("speed", speed=1)
     put_off(aws)
     assert (scaled.registered(), policies(), scaling.everything(aws)) == ([], [], [])
 
