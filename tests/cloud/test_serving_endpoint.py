@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dogbreed import plan
 from dogbreed.cloud import inventory
 from dogbreed.cloud.serving import deploying, deployment, rolling_back
 from dogbreed.cloud.serving.hosted import REPLACES, configurations, models, tags_of
+from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import DogbreedError
@@ -86,6 +88,7 @@ def of_scaling(aws: Aws) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.slow
 def test_three_models_after_another_and_the_way_back(hasty: Aws, image: str, others: list[Run]) -> None:
     starter = Run.open(STARTER)
     first = wanted(hasty, starter, image)
@@ -113,6 +116,7 @@ def test_three_models_after_another_and_the_way_back(hasty: Aws, image: str, oth
     assert tags_of(hasty, arn)[REPLACES] == one
 
 
+@pytest.mark.slow
 def test_what_scaling_has_done_stays_and_steps_aside_for_another_type(
     hasty: Aws, image: str, others: list[Run]
 ) -> None:
@@ -137,6 +141,7 @@ def test_what_scaling_has_done_stays_and_steps_aside_for_another_type(
     assert deploy(wanted(hasty, others[0], image, instance_type="ml.m5.large")) == []
 
 
+@pytest.mark.slow
 def test_a_shadow_comes_and_goes_and_the_count_follows_the_settings(hasty: Aws, image: str, others: list[Run]) -> None:
     starter = Run.open(STARTER)
     deploy(wanted(hasty, starter, image, shadow=others[0]))
@@ -154,6 +159,7 @@ def test_a_shadow_comes_and_goes_and_the_count_follows_the_settings(hasty: Aws, 
     assert deploy(wanted(hasty, starter, image, instances=2)) == []
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_failed_is_made_anew(hasty: Aws, image: str, account: Server) -> None:
     broken = pushed(hasty, {"dogbreed/__init__.py": b"", "dogbreed/__main__.py": b"raise SystemExit('no')"}, "broken")
     with pytest.raises(DogbreedError, match="is Failed: "):
@@ -162,6 +168,7 @@ def test_an_endpoint_that_failed_is_made_anew(hasty: Aws, image: str, account: S
     assert seen(hasty)["EndpointStatus"] == "InService"
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_start_changes_nothing(hasty: Aws, image: str) -> None:
     first = wanted(hasty, Run.open(STARTER), image)
     deploy(first)
@@ -221,6 +228,25 @@ def test_killed_after_every_change_it_converges_and_destroy_leaves_nothing(
     assert inventory.look(inventory.resources(hasty, data=True)) == []
     left = inventory.unaccounted(inventory.tagged(hasty), [])
     assert [arn for arn in left if "of-tests" not in arn] == []
+
+
+@pytest.mark.slow
+def test_an_alarm_that_rings_already_does_not_stop_the_cure(
+    hasty: Aws, image: str, others: list[Run], account: Server
+) -> None:
+    deploy(wanted(hasty, Run.open(STARTER), image, instance_type="ml.m5.large"))
+    # Its state is looked at again after a minute, which now is one.
+    account.ask("speed", speed=1)
+    hasty.client("cloudwatch").set_alarm_state(
+        AlarmName="dogbreed-endpoint-errors", StateValue="ALARM", StateReason="the model of before fails"
+    )
+    told: list[str] = []
+    # The type that it has is good enough for auto.
+    cure = replace(wanted(hasty, others[0], image), tell=told.append)
+    assert deploy(cure)[-1] == "~ endpoint"
+    assert any("dogbreed-endpoint-errors rings already" in words for words in told)
+    assert seen(hasty)["ProductionVariants"][0]["DesiredInstanceCount"] == 1
+    assert {row.found.content.get("type") for row in inventory.look([Endpoint(hasty, "endpoint")])} == {"ml.m5.large"}
 
 
 def test_what_is_not_there_cannot_go_back(aws: Aws) -> None:

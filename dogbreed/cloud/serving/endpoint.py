@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from dogbreed.cloud import network
 from dogbreed.cloud.serving import alarms, hosting, rescaling, update
 from dogbreed.cloud.serving.client import OfEndpoint
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.hosted import CHALLENGER, VARIANT, Configuration
+from dogbreed.cloud.serving.hosted import (
+    CHALLENGER,
+    VARIANT,
+    Configuration,
+    endpoint_seen,
+    seen_or_none,
+    variants,
+)
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
-from dogbreed.cloud.session import Aws
+from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.training_sagemaker import security_group
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
@@ -53,6 +61,7 @@ def resources(wanted: Deployment) -> list[Resource]:
     """Everything up to the endpoint and what is around it."""
     aws, own = wanted.aws, wanted.settings
     _check_type(wanted)
+    _check_network(aws)
     group = security_group(aws)
     made = hosting.basis(wanted, group=group)
     parts = [hosting.served(wanted, run, isolated=own.network_isolation, in_network=True) for run in _runs(wanted)]
@@ -60,7 +69,7 @@ def resources(wanted: Deployment) -> list[Resource]:
     watch = alarms.of_endpoint(aws, _TO, own)
     names = tuple(alarm.name for alarm in watch)
     change = Change(
-        lambda instances: update.deployment(own, instances, names),
+        lambda instances, watching: update.deployment(own, instances, watching),
         keep_counts=True,
         longest_s=update.seconds(own, max(own.instances, 100)) + _LONGER_S,
         alarms=names,
@@ -145,7 +154,7 @@ def _runs(wanted: Deployment) -> list[Any]:
 
 
 def _configuration(wanted: Deployment) -> Configuration:
-    aws, own, kind = wanted.aws, wanted.settings, chosen_type(wanted.settings)
+    aws, own, kind = wanted.aws, wanted.settings, _type(wanted)
     variants = []
     for name, run in zip((VARIANT, CHALLENGER), _runs(wanted), strict=False):
         _, model = hosting.served(wanted, run, isolated=own.network_isolation, in_network=True)
@@ -172,9 +181,36 @@ def _configuration(wanted: Deployment) -> Configuration:
     return Configuration(aws, _TO, content)
 
 
+def _check_network(aws: Aws) -> None:
+    """UsageError for subnets in which an endpoint would fail after minutes: AWS wants two zones, and a way to S3."""
+    if not listed(aws.settings.subnets):
+        return
+    found = network.look(aws)
+    if len(found.zones) < 2:
+        raise UsageError(
+            f"the subnets are all in {next(iter(found.zones))}, and an endpoint takes two zones",
+            "name a subnet of another zone as well: [aws] subnets",
+        )
+    for subnet in found.subnets:
+        if subnet.exit != "nat" and "s3" not in subnet.endpoints:
+            raise UsageError(
+                f"an endpoint in {subnet.id} would not reach its model: it gets no public address",
+                "add a gateway endpoint for S3 to the subnet's route table, or a NAT gateway",
+            )
+
+
+def _type(wanted: Deployment) -> str:
+    """The type that is set, or that of an endpoint that is there, or the one that is chosen."""
+    if wanted.settings.instance_type == "auto" and (there := endpoint_seen(wanted.aws, wanted.name)):
+        known = Configuration.known(wanted.aws, _TO, there["EndpointConfigName"])
+        for one in variants(seen_or_none(known.describe) or {})[:1]:
+            return str(one.get("InstanceType", chosen_type(wanted.settings)))
+    return chosen_type(wanted.settings)
+
+
 def _check_type(wanted: Deployment) -> None:
     """UsageError for a type that SageMaker has not, as the SDK's model of the service knows them."""
-    name, shape = chosen_type(wanted.settings), "ProductionVariantInstanceType"
+    name, shape = _type(wanted), "ProductionVariantInstanceType"
     known = wanted.aws.client("sagemaker").meta.service_model.shape_for(shape).enum
     if name not in known:
         raise UsageError(f"SageMaker has no type {name} for endpoints", "choose another --instance-type, or auto")

@@ -37,13 +37,13 @@ _TELL_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class Change:
-    """How UpdateEndpoint is called: `config(instances now)` gives its DeploymentConfig, or {} for none.
+    """How UpdateEndpoint is called: `config(instances now, alarms)` gives its DeploymentConfig, or {} for none.
 
     `keep_counts`: what scaling has made of the number of instances stays. `longest_s`: when waiting for it ends.
     `words(instances now)` is said before.
     """
 
-    config: Callable[[int], dict[str, Any]]
+    config: Callable[[int, list[str]], dict[str, Any]]
     keep_counts: bool
     longest_s: float
     # Names of the alarms that take it back.
@@ -223,7 +223,11 @@ class Endpoint(Resource):
         replaces = {REPLACES: str(seen["EndpointConfigName"])}
         if found.content["replaces"] != replaces[REPLACES]:
             self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
-        config = self._change.config(_count(seen) or 1)
+        ringing = [one["AlarmName"] for one in self._alarms() if one.get("StateValue") == "ALARM"]
+        for name in ringing:
+            # SageMaker would take back whatever is begun while it rings, a cure too.
+            self._tell(f"  alarm {name} rings already, so it does not watch this update")
+        config = self._change.config(_count(seen) or 1, [name for name in self._change.alarms if name not in ringing])
         if words := self._change.words(_count(seen) or 1):
             self._tell(words)
         self._client.update_endpoint(
@@ -241,17 +245,21 @@ class Endpoint(Resource):
 
     def _why(self, seen: Mapping[str, Any]) -> str:
         reason = str(seen.get("FailureReason", "")) or "SageMaker gives no reason"
-        names = list(self._change.alarms) if self._change else []
-        if not names:
-            return reason
-        alarms = self._aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
         # One that SageMaker names may be silent again by now.
         rang = [
             one["AlarmDescription"]
-            for one in alarms["MetricAlarms"]
+            for one in self._alarms()
             if one.get("StateValue") == "ALARM" or one["AlarmName"] in reason
         ]
         return f"{reason} ({'; '.join(rang)})" if rang else reason
+
+    def _alarms(self) -> list[dict[str, Any]]:
+        """The alarms that watch an update, as they are now."""
+        names = list(self._change.alarms) if self._change else []
+        if not names:
+            return []
+        seen = self._aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
+        return list(seen["MetricAlarms"])
 
     def _until_in_service(self, longest_s: float) -> dict[str, Any]:
         return self._checked(self._await(lambda now: now["EndpointStatus"] in _ENDED, longest_s))

@@ -37,7 +37,7 @@ def plan(aws: Aws, own: DeploySettings, tell: Callable[[str], None]) -> Plan:
     configuration = _known(aws, to, before)
     pause, resume = rescaling.around(aws, to, configuration)
     counted = to == "endpoint"
-    change = Change(lambda instances: update.at_once() if counted else {}, counted, _LONGEST_S)
+    change = Change(lambda instances, watching: update.at_once() if counted else {}, counted, _LONGEST_S)
     return planning.make([*pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
 
 

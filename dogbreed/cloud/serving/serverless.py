@@ -53,7 +53,7 @@ def resources(wanted: Deployment) -> list[Resource]:
     # AWS has neither network isolation nor subnets for serverless endpoints.
     data, model = hosting.served(wanted, wanted.run, isolated=False, in_network=False)
     configuration = _configuration(wanted)
-    change = Change(lambda instances: {}, keep_counts=False, longest_s=_LONGEST_S)
+    change = Change(lambda instances, watching: {}, keep_counts=False, longest_s=_LONGEST_S)
     endpoint = Endpoint(wanted.aws, _TO, configuration, change=change, tell=wanted.tell)
     made = hosting.basis(wanted, group=None)
     return [*made, data, model, configuration, endpoint, *hosting.around(wanted)]
