@@ -136,7 +136,7 @@ def _commands(best: Option, by_use: list[ByUse]) -> list[str]:
     cheaper = [one for one in by_use if one.month is not None and best.month is not None and one.month < best.month]
     if cheaper:
         least = min(cheaper, key=lambda one: one.month or 0)
-        made.append(f"dogbreed deploy --to {least.to}  # {dollars(least.month)} a month, {least.note}")
+        made.append(f"dogbreed deploy --to {least.to}  # {dollars(least.month)} a month")
     return made
 
 
@@ -151,7 +151,9 @@ def _table(found: list[Option], by_use: list[ByUse]) -> None:
         ]
         for one in found[:_SHOWN]
     ]
-    rows += [[one.to, "by the call", "-", one.note, dollars(one.month)] for one in by_use]
+    rows += [[one.to, "by the call", "-", "cold starts", dollars(one.month)] for one in by_use]
     ui.table(("type", "machines", "target", "p99 ms", "$/month"), rows, numbers=("p99 ms", "$/month"))
+    for one in by_use:
+        ui.note(f"{one.to}: {one.note}")
     if len(found) > _SHOWN:
         ui.note(f"{len(found) - _SHOWN} dearer types hold it as well: --json shows all")
