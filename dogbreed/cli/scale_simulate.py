@@ -83,7 +83,8 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
     if not ui.json:
         rate = trace.requests / trace.seconds
         ui.note(
-            f"{trace.requests:,} requests in {trace.seconds / 3600:.1f} h, {rate:.2f}/s; one instance can do {most:.0f}/min"
+            f"{trace.requests:,} requests in {trace.seconds / 3600:.1f} h, {rate:.2f}/s; "
+            f"one instance can do {most:.0f}/min"
         )
         words = Prices.load().words(asked.instance_type, asked.region, "hosting")
         ui.note(f"{asked.instance_type} in {asked.region}: {words}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,10 +28,13 @@ def endpoints(account: Account) -> Iterator[Leftover]:
         if account.now - one["CreationTime"] > timedelta(days=1)
     ]
     for name in names:
-        seen = client.describe_endpoint(EndpointName=name)
-        config = client.describe_endpoint_config(EndpointConfigName=seen["EndpointConfigName"])
+        seen = _there(client.describe_endpoint, EndpointName=name)
+        if seen is None:
+            continue
+        # AWS lets the configuration of a running endpoint be deleted; then nobody knows what it costs.
+        config = _there(client.describe_endpoint_config, EndpointConfigName=seen["EndpointConfigName"])
         tags = unpaired(client.list_tags(ResourceArn=seen["EndpointArn"]).get("Tags"))
-        variants = config["ProductionVariants"]
+        variants = config["ProductionVariants"] if config else seen.get("ProductionVariants", ())
         asked = [{"EndpointName": name, "VariantName": one["VariantName"]} for one in variants]
         idle = all(account.unused("AWS/SageMaker", "Invocations", asked))
         if not idle and PROJECT_TAG in tags:
@@ -41,12 +44,23 @@ def endpoints(account: Account) -> Iterator[Leftover]:
         yield Leftover("endpoint", name, why, month, f"aws sagemaker delete-endpoint --endpoint-name {name}")
 
 
+def _there(look: Callable[..., dict[str, Any]], **name: str) -> dict[str, Any] | None:
+    """What a look shows; None for what has gone since it was listed."""
+    try:
+        return look(**name)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
 def _variant(account: Account, one: dict[str, Any], seen: dict[str, Any]) -> Decimal | None:
     running: dict[str, Any] = next(
         (now for now in seen.get("ProductionVariants", ()) if now["VariantName"] == one["VariantName"]), {}
     )
     if "InstanceType" not in one:
-        return None if one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") else _FREE
+        serverless = one.get("ServerlessConfig")
+        return None if serverless is None or serverless.get("ProvisionedConcurrency") else _FREE
     count = running.get("CurrentInstanceCount", one.get("InitialInstanceCount", 1))
     return account.by_hour(one["InstanceType"], count)
 
@@ -56,10 +70,13 @@ def configurations(account: Account) -> Iterator[Leftover]:
     client = account.aws.client("sagemaker")
     used, models = set(), set()
     for one in account.pages("sagemaker", "list_endpoints", "Endpoints"):
-        used.add(client.describe_endpoint(EndpointName=one["EndpointName"])["EndpointConfigName"])
+        if endpoint := _there(client.describe_endpoint, EndpointName=one["EndpointName"]):
+            used.add(endpoint["EndpointConfigName"])
     for one in account.pages("sagemaker", "list_endpoint_configs", "EndpointConfigs"):
         name = one["EndpointConfigName"]
-        config = client.describe_endpoint_config(EndpointConfigName=name)
+        config = _there(client.describe_endpoint_config, EndpointConfigName=name)
+        if config is None:
+            continue
         models |= {variant.get("ModelName") for variant in config["ProductionVariants"]}
         if name not in used and account.old(one["CreationTime"]):
             remove = f"aws sagemaker delete-endpoint-config --endpoint-config-name {name}"

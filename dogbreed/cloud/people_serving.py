@@ -34,6 +34,7 @@ def front(scope: Scope) -> Document:
             *parts.bucket(scope, CODE),
             *roles(scope, serving.FRONT_OF_ENDPOINT, serving.FRONT_OF_SERVERLESS),
             *parts.functions(scope, "endpoint-front", "serverless-front"),
+            allow("LookAtScaling", "application-autoscaling:DescribeScalableTargets", "*"),
             *parts.logs(scope, [f"/aws/lambda/{scope.project}-{door}-front" for door in ("endpoint", "serverless")]),
             *key_use(scope),
         ]
@@ -47,6 +48,7 @@ def deploy_lambda(scope: Scope) -> Document:
             *parts.bucket(scope, CODE),
             *roles(scope, serving.LAMBDA, serving.END),
             *parts.functions(scope, "lambda"),
+            allow("LookAtScaling", "application-autoscaling:DescribeScalableTargets", "*"),
             *parts.logs(scope, [f"/aws/lambda/{scope.project}-lambda"]),
             parts.ends(scope),
             *key_use(scope),
@@ -83,7 +85,7 @@ def deploy_ec2_group(scope: Scope) -> Document:
     return document(
         [
             *roles(scope, serving.END),
-            allow("Look", [*parts.LOOKS_AT_GROUPS, *parts.LOOKS_AT_BALANCER], "*"),
+            allow("Look", [*parts.LOOKS_AT_GROUPS, *parts.LOOKS_AT_BALANCER, *parts.ASKED_BY_BALANCER], "*"),
             allow("Group", parts.GROUPS, scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}")),
             allow(
                 "Balancer", [f"elasticloadbalancing:{verb}" for verb in (*changes, *more)], parts.balancer_arns(scope)
@@ -143,6 +145,7 @@ def scale(scope: Scope) -> Document:
             ),
             allow("Group", [one for one in parts.GROUPS if not one.endswith(parts.WHOLE)], group),
             *parts.alarms(scope, ""),
+            *parts.scaling_for(scope),
             parts.linked(scope, "LetEndpointsScale", f"sagemaker.{parts.SCALING_SERVICE}"),
             parts.linked(scope, "LetFunctionsScale", f"lambda.{parts.SCALING_SERVICE}"),
         ]
@@ -198,14 +201,16 @@ def _removals(scope: Scope) -> list[Statement]:
             scope.arn("sagemaker", f"inference-component/{scope.project}-*"),
         ),
         allow("RemoveFunctions", parts.ENDS_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
-        allow("RemoveAlarms", "cloudwatch:DeleteAlarms", parts.alarm_arns(scope, "")),
+        # Those of target tracking are AWS's to name, and removed with the rights of whoever ends the scaling.
+        allow("RemoveAlarms", "cloudwatch:DeleteAlarms", scope.arn("cloudwatch", "alarm:*")),
         allow("RemoveEnds", "scheduler:DeleteSchedule", parts.end_arns(scope)),
         allow("RemoveBuild", parts.ENDS_BUILDS, scope.arn("codebuild", f"project/{scope.project}-image")),
         allow("RemoveImages", "ecr:DeleteRepository", scope.arn("ecr", f"repository/{scope.project}")),
         allow("RemoveScaling", [action for action in parts.SCALES if ":De" in action], parts.targets(scope)),
         allow(
             "RemoveGroup",
-            ["autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup", "autoscaling:DeletePolicy"],
+            [f"autoscaling:{verb}" for verb in ("DeleteAutoScalingGroup", "UpdateAutoScalingGroup", "DeletePolicy")]
+            + ["autoscaling:DeleteScheduledAction"],
             scope.arn("autoscaling", f"autoScalingGroup:*:autoScalingGroupName/{name}"),
         ),
         allow(

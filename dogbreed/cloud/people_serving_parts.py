@@ -83,6 +83,11 @@ LOOKS_AT_BALANCER = (
     *("elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTargetHealth"),
     "elasticloadbalancing:DescribeTags",
 )
+# Documented: what Elastic Load Balancing looks at with the rights of whoever makes a balancer.
+ASKED_BY_BALANCER = (
+    *("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeVpcs"),
+    *("ec2:DescribeSubnets", "ec2:DescribeSecurityGroups"),
+)
 LOOKS_AT_MACHINES = (
     *("ec2:DescribeInstances", "ec2:DescribeInstanceTypes", "ec2:DescribeInstanceTypeOfferings", "ec2:DescribeImages"),
     *("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeVpcs"),
@@ -144,6 +149,19 @@ def alarms(scope: Scope, door: str) -> list[Statement]:
     """Make, look at and remove a door's alarms; "" for all of the project's."""
     actions = ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource"]
     return [allow("Alarms", actions, alarm_arns(scope, door)), *looks_at_alarms(scope, door)]
+
+
+def scaling_for(scope: Scope) -> list[Statement]:
+    """What Application Auto Scaling asks of whoever has it scale: the rights that it uses itself, alarms of any name
+    among them (its guide, "Permissions validation for API calls on target resources").
+    """
+    own = [scope.arn("sagemaker", f"{kind}/{scope.project}-*") for kind in ("endpoint", "inference-component")]
+    changes = ["sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:UpdateInferenceComponentRuntimeConfig"]
+    alarms = ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"]
+    return [
+        allow("ScaledByAws", changes, own),
+        allow("AlarmsOfAws", alarms, scope.arn("cloudwatch", "alarm:*")),
+    ]
 
 
 def looks_at_alarms(scope: Scope, door: str) -> list[Statement]:

@@ -39,8 +39,8 @@ def endpoint(scope: Scope) -> Document:
             *writes(scope, CAPTURED),
             *logs(scope, f"{_ENDPOINT_LOGS}/*"),
             metrics("/aws/sagemaker/*", "dogbreed/*"),
-            # An update that alarms take back is watched as this role.
-            allow("WatchAlarms", "cloudwatch:DescribeAlarms", scope.arn("cloudwatch", f"alarm:{scope.project}-*")),
+            # An update that alarms take back is watched as this role; to describe one by its name asks for all.
+            allow("WatchAlarms", "cloudwatch:DescribeAlarms", scope.arn("cloudwatch", "alarm:*")),
             *_images(scope),
             *network(scope),
             *key_use(scope, volumes=True),
@@ -132,7 +132,8 @@ def _logs_of_function(scope: Scope, name: str) -> Statement:
 
 
 def _schedules(scope: Scope) -> str:
-    return scope.arn("scheduler", f"schedule/default/{scope.project}-*")
+    # Documented: the service says the group, never the schedule, on whose behalf it assumes a role.
+    return scope.arn("scheduler", "schedule-group/default")
 
 
 def _function(scope: Scope) -> str:

@@ -145,9 +145,10 @@ class GroupChange(_OfGroup):
             AutoScalingGroupName=self.group,
             ScheduledActionName=self.name,
             Recurrence=wanted["schedule"],
-            TimeZone=wanted["time zone"],
             MinSize=wanted["min"],
             MaxSize=wanted["max"],
+            # UTC where none is said; its name is none of the table that AWS wants.
+            **({} if wanted["time zone"] == "UTC" else {"TimeZone": wanted["time zone"]}),
         )
 
     def update(self, found: Found) -> None:

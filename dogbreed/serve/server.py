@@ -25,7 +25,7 @@ from dogbreed.serve.metrics import Minutes
 log = logging.getLogger("dogbreed.serve")
 _BACKLOG = 256
 _FIGURES_EVERY_S = 60
-_DRAIN_S = 30
+_DRAIN_S = 25  # SageMaker ends a container for good 30 s after SIGTERM
 # Python lets a thread run for 5 ms before another one may; with threads that predict, an answer would wait for several
 # such turns.
 _SWITCH_S = 0.0005

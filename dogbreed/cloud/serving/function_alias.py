@@ -256,10 +256,19 @@ class Url(Resource):
 
 
 def extras(function: Function, copies: int, *, url: bool) -> list[Resource]:
-    """Copies and address that are wanted, and those that are there and are not wanted any more."""
+    """Copies and address that are wanted, and those that are there and are not wanted any more.
+
+    Where scaling says how many copies there are, they are left to it.
+    """
     kept, address = Provisioned(function, copies), Url(function, is_wanted=url)
-    found: list[Resource] = [kept] if copies or kept.find() else []
+    found: list[Resource] = [kept] if (copies or kept.find()) and not _is_scaled(function) else []
     return [*found, *([address] if url or address.find() else [])]
+
+
+def _is_scaled(function: Function) -> bool:
+    given = {"ServiceNamespace": "lambda", "ResourceIds": [f"function:{function.name}:{LIVE}"]}
+    scaling = function.aws.client("application-autoscaling")
+    return bool(scaling.describe_scalable_targets(**given)["ScalableTargets"])
 
 
 def ways(function: Function) -> dict[str, str]:

@@ -157,15 +157,20 @@ class Group(Resource):
 
     def delete(self, found: Found) -> None:
         """End all machines and remove it; waits, since what the machines use cannot go before them."""
-        try:
-            self._asg.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
-        except ClientError as error:
-            if is_missing(error):
+        deadline, accepted = time.monotonic() + _GONE_S, False
+        while True:
+            try:
+                if not accepted:
+                    self._asg.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
+                accepted = True
+            except ClientError as error:
+                if is_missing(error):
+                    return
+                # Refused while it is at something else, which passes.
+                if code(error) not in ("ScalingActivityInProgress", "ResourceInUse") or time.monotonic() > deadline:
+                    raise
+            if not self.seen() or time.monotonic() > deadline:
                 return
-            if code(error) != "ScalingActivityInProgress" and code(error) != "ResourceInUse":
-                raise
-        deadline = time.monotonic() + _GONE_S
-        while self.seen() and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
 
     def hourly(self) -> Decimal | None:

@@ -213,9 +213,9 @@ def patiently(make: Callable[[], Any], find: Callable[[], Found | None]) -> None
 
 
 def is_there_already(error: ClientError) -> bool:
-    """SageMaker's word for a name that is taken."""
+    """The words of SageMaker and the Scheduler for a name that is taken."""
     taken = re.search(r"(?i)already exist", str(error)) is not None
-    return code(error) == "ResourceInUse" or (code(error) == "ValidationException" and taken)
+    return code(error) in ("ResourceInUse", "ConflictException") or (code(error) == "ValidationException" and taken)
 
 
 def _uncounted(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) ->
     container = {
         "Image": own.image or import_module("dogbreed.cloud.serving.image").uri(aws),
         "ModelDataUrl": data.uri,
-        "Environment": environment(wanted.name),
+        # The challenger's figures are its own, or its unsure photos would take back an update of the other.
+        "Environment": environment(wanted.name if run is wanted.run else f"{wanted.name}-shadow"),
     }
     content: dict[str, Any] = {
         "PrimaryContainer": container,

@@ -166,6 +166,12 @@ class Image(Resource):
         if not told:
             return None
         one = told[0]
+        if "oci" in one.get("imageManifestMediaType", ""):
+            remove = f"aws ecr batch-delete-image --repository-name {self._repository.name}"
+            raise DogbreedError(
+                f"image {self.name} has the OCI form, which SageMaker refuses: a newer Docker has pushed it",
+                f"{remove} --image-ids imageTag={self.tag}, then dogbreed image build --engine codebuild",
+            )
         return Found(one["imageDigest"], {"bytes": one.get("imageSizeInBytes", 0)}, created=one.get("imagePushedAt"))
 
     def create(self) -> None:

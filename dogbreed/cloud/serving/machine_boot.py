@@ -19,7 +19,8 @@ _SCRIPT = """#!/bin/bash
 # dogbreed serves model {digest} here, on port {port}, from {image}.
 export AWS_DEFAULT_REGION={region} AWS_RETRY_MODE=adaptive AWS_MAX_ATTEMPTS=10
 again() {{
-  for try in 1 2 3 4 5 6 7 8; do "$@" && return; sleep 5; done
+  # A container that was made and did not start would keep its name.
+  for try in 1 2 3 4 5 6 7 8; do "$@" && return; docker rm -f dogbreed >/dev/null 2>&1; sleep 5; done
   echo "dogbreed: this failed again and again: $1 $2"
   {failed}
   exit 1

@@ -15,13 +15,17 @@ HANDLER = "dogbreed.serve.lambda_handler.handler"
 # Set by Lambda: where events come from, and what is to answer them.
 _EVENTS, _NAMED = "AWS_LAMBDA_RUNTIME_API", "_HANDLER"
 _BESIDE = "/opt/ml"
+# Set by `dogbreed deploy` for endpoints and machines.
+_HOSTED = "DOGBREED_SERVE_NAME"
 _WORDS = ("serve", "lambda")
 
 
 def main(words: list[str]) -> None:
     """Become the service or the function; SystemExit with the words for anything else."""
     word, rest = (words[0], words[1:]) if words else ("", [])
-    if word == "lambda" or os.environ.get(_EVENTS):
+    # A serverless endpoint may be run by what Lambda is made of; there the word counts, as on other endpoints.
+    hosted = word == "serve" and os.environ.get(_HOSTED)
+    if word == "lambda" or (os.environ.get(_EVENTS) and not hosted):
         named = rest[:1] if word == "lambda" else words[:1]
         handler = named[0] if named and "." in named[0] else os.environ.get(_NAMED) or HANDLER
         # Beside which the function looks for its model.
