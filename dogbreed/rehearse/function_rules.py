@@ -5,6 +5,7 @@ Limits: "Lambda quotas" of AWS's developer guide; words as AWS says them where t
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,13 @@ def check(cloud: Cloud, config: dict[str, Any]) -> None:
     )
 
 
-def trusts(cloud: Cloud, arn: str, service: str, refusal: str) -> None:
-    """Raise AwsError with the words `refusal` where a role does not exist, or does not let `service` assume it."""
+def trusts(cloud: Cloud, arn: str, service: str, refusal: str, source: str = "") -> None:
+    """Raise AwsError with the words `refusal` where a role does not exist, or does not let `service` assume it.
+
+    `source`: the ARN on whose behalf the service says that it assumes the role, if that is known.
+    """
     role = next((role for role in cloud.moto("iam").roles.values() if role.arn == arn), None)
-    if role is None or service not in _services(json.loads(role.assume_role_policy_document)):
+    if role is None or service not in _services(json.loads(role.assume_role_policy_document), source):
         code = "InvalidParameterValueException" if service.startswith("lambda") else "ValidationException"
         raise AwsError(code, refusal)
 
@@ -98,11 +102,19 @@ def _check_environment(variables: dict[str, str]) -> None:
         raise invalid(f"{unable} provided exceeded the 4KB limit. String measured: {measured}")
 
 
-def _services(document: dict[str, Any]) -> set[str]:
-    """The services that a trust policy lets assume the role."""
+def _services(document: dict[str, Any], source: str) -> set[str]:
+    """The services that a trust policy lets assume the role, on behalf of `source` where that is known."""
     found: set[str] = set()
     for statement in _listed(document.get("Statement", [])):
         principal = statement.get("Principal", {})
+        named = [
+            pattern
+            for test, keys in statement.get("Condition", {}).items()
+            if test.startswith(("ArnLike", "ArnEquals", "StringLike"))
+            for pattern in _listed(keys.get("aws:SourceArn", []))
+        ]
+        if source and named and not any(fnmatch.fnmatchcase(source, pattern) for pattern in named):
+            continue
         if statement.get("Effect") == "Allow" and "sts:AssumeRole" in _listed(statement.get("Action", [])):
             found |= set(_listed(principal.get("Service", []))) if isinstance(principal, dict) else set()
     return found

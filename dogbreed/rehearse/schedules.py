@@ -186,7 +186,10 @@ class Schedules:
         further = replace(call, action="iam:PassRole", resources=(target["RoleArn"],), passes=())
         self._cloud.calls.add(further, platform=self._cloud.is_platform(call.key))[0].status = 200
         self._cloud.faults.strike(further, platform=True)
-        trusts(self._cloud, target["RoleArn"], "scheduler.amazonaws.com", _UNTRUSTED)
+        # Documented: the service names the group of the schedule, not the schedule itself.
+        group = call.params.get("GroupName") or "default"
+        group = f"arn:aws:scheduler:{call.region}:{self._cloud.account}:schedule-group/{group}"
+        trusts(self._cloud, target["RoleArn"], "scheduler.amazonaws.com", _UNTRUSTED, group)
 
     def _found(self, call: Call) -> Schedule:
         group, name = call.params.get("GroupName") or "default", call.params["Name"]

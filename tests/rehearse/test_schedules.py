@@ -210,3 +210,27 @@ def test_what_no_schedule_can_do_is_refused(account: Server) -> None:
         schedule("p-end", "rate(1 day)", good, GroupName="none")
     found.delete_schedule(Name="p-end")
     assert names() == []
+
+
+def test_a_role_is_trusted_on_behalf_of_the_group_and_not_of_a_schedule(account: Server) -> None:
+    given = standin.role("end", "scheduler.amazonaws.com")
+    target = {"Arn": TOPIC, "RoleArn": given, "Input": '{"TopicArn": "x"}'}
+    for source, refused in (
+        ("schedule/default/p-*", True),
+        ("schedule-group/other", True),
+        ("schedule-group/*", False),
+    ):
+        condition = {"ArnLike": {"aws:SourceArn": f"arn:aws:scheduler:eu-west-1:123456789012:{source}"}}
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "scheduler.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": condition,
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        boto3.client("iam").update_assume_role_policy(RoleName="end", PolicyDocument=document)
+        if refused:
+            with pytest.raises(ClientError, match="must allow AWS EventBridge Scheduler"):
+                schedule("p-end", "rate(1 day)", target)
+        else:
+            schedule("p-end", "rate(1 day)", target)
