@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed.cloud.serving import endpoint, serverless, update
+from dogbreed.cloud.serving.hosted import Configuration
+from dogbreed.cloud.serving.hosted_endpoint import Endpoint
+from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 
@@ -97,3 +100,15 @@ def test_nonsense_for_an_endpoint_is_an_error_before_any_call(settings: dict[str
 def test_nonsense_for_a_serverless_endpoint_is_an_error_before_any_call(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         serverless.check(DeploySettings(to="serverless", **settings), AwsSettings())
+
+
+def test_copies_that_are_kept_started_are_no_gift() -> None:
+    """Their price is not in the table, so what they cost by the hour is unknown, and not nothing."""
+
+    def hourly(**size: int) -> object:
+        variant = {"VariantName": "main", "ModelName": "m", "ServerlessConfig": {"MemorySizeInMB": 2048, **size}}
+        aws = Aws(AwsSettings(region="us-east-1"))
+        return Endpoint(aws, "serverless", Configuration(aws, "serverless", {"ProductionVariants": [variant]})).hourly()
+
+    assert hourly() == 0
+    assert hourly(ProvisionedConcurrency=1) is None

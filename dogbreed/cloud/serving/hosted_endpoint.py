@@ -76,6 +76,8 @@ class Endpoint(Resource):
         self._scaled = scaled
         # What its instances are and cost, as it was found.
         self._running: list[tuple[str, int]] = []
+        wants = variants(configuration.content) if configuration else []
+        self._kept = any(one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in wants)
 
     def wanted(self) -> Mapping[str, Any]:
         """The configuration, how many instances, tags; that it works, and nothing is going on."""
@@ -95,6 +97,9 @@ class Endpoint(Resource):
         pending = seen.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
         name = str(pending if state in ("Creating", "Updating") and pending else seen["EndpointConfigName"])
         self._running = self._machines(seen)
+        self._kept |= any(
+            one.get("CurrentServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(seen)
+        )
         failed = state in ("Failed", "OutOfService", "Deleting")
         reason = str(seen.get("FailureReason", ""))
         count = _count(seen)
@@ -176,7 +181,9 @@ class Endpoint(Resource):
         return seen is not None and self._checked(seen)["EndpointStatus"] == "InService"
 
     def hourly(self) -> Decimal | None:
-        """Its instances at their price; None where that is not known in this region."""
+        """Its instances at their price; None where that is not known, as for copies that are kept started."""
+        if self._kept:
+            return None
         running = self._running or self._to_run()
         prices = [Prices.load().hourly(kind, self._aws.region, "hosting") for kind, _ in running]
         known = [figure.usd * count for figure, (_, count) in zip(prices, running, strict=True) if figure]
