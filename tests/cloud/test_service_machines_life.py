@@ -10,10 +10,13 @@ from pathlib import Path
 
 import boto3
 import pytest
+from least import beyond
 from photos import save
 from standin import until
 
 from dogbreed import plan as planning
+from dogbreed.cloud.policies_serving import ec2_service
+from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.serving import deploying, machines
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.group import Group
@@ -133,6 +136,10 @@ def life(account: Server, folder: Path) -> None:
     assert len(in_service()) == 1
     assert OfMachine(aws).predict(photo).breed == f"new_{here.breed}"
     assert "start-session" in machines.calls(aws)["from outside"]
+
+    role = [call for call in account.ask("calls") if "/dogbreed-ec2-service-eu-west-1/" in call["who"]]
+    assert role
+    assert beyond(ec2_service(Scope.of(aws)), role) == []
 
     for _ in planning.teardown(machines.everything(aws)).apply():
         pass
