@@ -58,13 +58,13 @@ def deploy_lambda(scope: Scope) -> Document:
 
 def deploy_ec2(scope: Scope) -> Document:
     """`deploy --to ec2`, the first half: machines with this project's tag, what they run, their role and logs."""
-    looks = ("logs:DescribeLogGroups", "servicequotas:GetServiceQuota")
+    also = ("logs:DescribeLogGroups", "servicequotas:GetServiceQuota")
     return document(
         [
             *parts.bucket(scope, MODELS),
             *roles(scope, serving.EC2_SERVICE, profile=True),
             parts.looks_at_image(scope),
-            allow("Look", [*LOOKS_AT_NETWORK, *parts.LOOKS_AT_MACHINES, *looks], "*"),
+            allow("Look", [*LOOKS_AT_NETWORK, *parts.LOOKS_AT_MACHINES, *also], "*"),
             *own_things(scope, ["security-group", "launch-template"], ["CreateSecurityGroup", "CreateLaunchTemplate"]),
             *machines(scope, spot=False),
             allow("NewestImage", "ssm:GetParameter", public_parameter(scope, "ami-amazon-linux-latest")),
