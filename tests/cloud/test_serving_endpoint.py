@@ -11,7 +11,7 @@ from deployed import TINY, another, changed, deploy, pushed, wanted
 from laws import Killed
 
 from dogbreed import plan
-from dogbreed.cloud import inventory
+from dogbreed.cloud import inventory, network
 from dogbreed.cloud.serving import deploying, deployment, rolling_back
 from dogbreed.cloud.serving.hosted import REPLACES, configurations, models, tags_of
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
@@ -247,6 +247,34 @@ def test_an_alarm_that_rings_already_does_not_stop_the_cure(
     assert any("dogbreed-endpoint-errors rings already" in words for words in told)
     assert seen(hasty)["ProductionVariants"][0]["DesiredInstanceCount"] == 1
     assert {row.found.content.get("type") for row in inventory.look([Endpoint(hasty, "endpoint")])} == {"ml.m5.large"}
+
+
+@pytest.mark.slow
+def test_in_ones_own_network_with_ones_own_key_and_captured_requests(hasty: Aws, image: str) -> None:
+    ec2 = hasty.client("ec2")
+    found = network.look(hasty)
+    subnets = [zone.id for zone in list(found.zones.values())[:2]]
+    only = [{"Name": "vpc-id", "Values": [found.vpc]}]
+    tables = [one["RouteTableId"] for one in ec2.describe_route_tables(Filters=only)["RouteTables"]]
+    s3 = {"VpcEndpointType": "Gateway", "ServiceName": "com.amazonaws.eu-west-1.s3"}
+    ec2.create_vpc_endpoint(VpcId=found.vpc, RouteTableIds=tables, **s3)
+    key = hasty.client("kms").create_key()["KeyMetadata"]["Arn"]
+    aws = Aws(AwsSettings(subnets=",".join(subnets), kms_key=key))
+    service = wanted(aws, Run.open(STARTER), image, data_capture_percent=20)
+    assert "+ security group" in deploy(service)
+    assert deploy(service) == []
+    sagemaker = aws.client("sagemaker")
+    (model,) = (sagemaker.describe_model(ModelName=one.name) for one in models(aws, "endpoint"))
+    assert sorted(model["VpcConfig"]["Subnets"]) == sorted(subnets)
+    assert all(group.startswith("sg-") for group in model["VpcConfig"]["SecurityGroupIds"])
+    assert model["EnableNetworkIsolation"]
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=seen(aws)["EndpointConfigName"])
+    capture = config["DataCaptureConfig"]
+    assert (config["KmsKeyId"], capture["KmsKeyId"], capture["InitialSamplingPercentage"]) == (key, key, 20)
+    assert capture["DestinationS3Uri"] == f"s3://{aws.bucket}/captured/dogbreed-endpoint"
+    for _ in inventory.carry_out(plan.teardown(inventory.resources(aws, data=True)), wait_s=60):
+        pass
+    assert inventory.look(inventory.resources(aws, data=True)) == []
 
 
 def test_what_is_not_there_cannot_go_back(aws: Aws) -> None:
