@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from dogbreed.cloud.serving.client import OfFunction
 from program import dogbreed
 
 from dogbreed.cli.loadtest_target import service
+from dogbreed.cloud.serving.client import OfFunction
 from dogbreed.cloud.serving.deployment import door
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings

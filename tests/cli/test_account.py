@@ -261,7 +261,9 @@ def policy(where: Path, *words: str, **environment: str) -> subprocess.Completed
     return dogbreed("iam", "policy", "--for", *words, cwd=where, **environment)
 
 
-@pytest.mark.parametrize("purpose", ["train-sagemaker", "train-ec2", "deploy-endpoint", "invoke", "status", "destroy", "audit"])
+@pytest.mark.parametrize(
+    "purpose", ["train-sagemaker", "train-ec2", "deploy-endpoint", "invoke", "status", "destroy", "audit"]
+)
 def test_a_policy_without_an_account(tmp_path: Path, purpose: str) -> None:
     done = policy(tmp_path, purpose, "--account", "210987654321", "--region", "eu-west-1")
     assert done.returncode == 0, done.stderr
