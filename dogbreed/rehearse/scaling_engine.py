@@ -12,10 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.capacity.policy import fitting, smaller
 from dogbreed.rehearse.alarms import Fired
+from dogbreed.rehearse.aws_times import times
 from dogbreed.rehearse.scaling_decide import SEMANTICS, stepped
 from dogbreed.rehearse.scaling_dimensions import Capacity, Clients
 from dogbreed.rehearse.scaling_records import GROUP, Policy, Records, Scheduled, Target, activity
-from dogbreed.rehearse.scaling_times import next_time
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -206,11 +206,11 @@ class Engine:
     # -- schedules
 
     def plan(self, action: Scheduled) -> None:
-        """Work out when an action is due next. Raises TimeError."""
+        """Work out when an action is due next. Raises ValueError."""
         begin, end = action.request.get("StartTime"), action.request.get("EndTime")
         after = max(self._cloud.clock.now(), begin or action.created)
         zone = action.request.get("Timezone", "UTC")
-        due = next_time(action.request["Schedule"], zone, after, begin or action.created)
+        due = times(action.request["Schedule"], zone).after(after, begin or action.created)
         action.due = None if due is None or (end and due > end) else due
 
     def _keep_time(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ from dogbreed.rehearse.scaling_policies import (
     wrong,
 )
 from dogbreed.rehearse.scaling_records import GROUP, Policy, Records, Scheduled, Target
-from dogbreed.rehearse.scaling_times import TimeError
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -151,7 +151,7 @@ class Groups:
         if recurrence := told.get("Recurrence"):
             try:
                 request["Schedule"] = of_unix(recurrence)
-            except TimeError as error:
+            except ValueError as error:
                 raise wrong(f"Given recurrence string is invalid: {error}") from error
             request |= {name: told[name] for name in ("StartTime", "EndTime") if name in told}
         elif moment := told.get("StartTime") or told.get("Time"):
@@ -211,7 +211,6 @@ class Groups:
         return PASS
 
     def _when_gone(self, target: Target) -> None:
-        over = threading.Event()
         for _ in range(_LOOKS):
             if self._records.targets.get(target.where) is not target:
                 return
@@ -223,19 +222,19 @@ class Groups:
                 return
             except ClientError:
                 return
-            over.wait(_LOOK_S)
+            time.sleep(_LOOK_S)
 
 
 def of_unix(recurrence: str) -> str:
-    """The five fields of Unix as the six of AWS. Raises TimeError."""
+    """The five fields of Unix as the six of AWS. Raises ValueError."""
     fields = recurrence.split()
     if len(fields) != 5:
-        raise TimeError(f"{recurrence} has {len(fields)} fields, not five")
+        raise ValueError(f"{recurrence} has {len(fields)} fields, not five")
     minute, hour, day, month, weekday = fields
     if weekday == "*":
         return f"cron({minute} {hour} {day} {month} ? *)"
     if day != "*":
-        raise TimeError(f"{recurrence}: the stand-in takes a day of the month or of the week, not both")
+        raise ValueError(f"{recurrence}: the stand-in takes a day of the month or of the week, not both")
     # Sunday is 0 or 7 there, and 1 here; what stands behind a slash is no day.
     shifted = re.sub(r"(?<![/\w])\d", lambda found: str(int(found[0]) % 7 + 1), weekday)
     return f"cron({minute} {hour} ? {month} {shifted} *)"

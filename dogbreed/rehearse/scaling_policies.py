@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dogbreed.rehearse import scaling_metrics
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.scaling_records import GROUP, Policy, Records, Scheduled, Target
-from dogbreed.rehearse.scaling_times import TimeError
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -87,8 +86,8 @@ def schedule(records: Records, engine: Engine, action: Scheduled) -> None:
         raise wrong("The start time must be before the end time.")
     try:
         engine.plan(action)
-    except TimeError as error:
-        raise wrong(f"Invalid schedule: {error}.") from error
+    except ValueError as error:
+        raise wrong(str(error)) from error
     if action.due is None and action.request["Schedule"].startswith("at("):
         raise wrong("Scheduled time is in the past.")
     with records.lock:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.rehearse import schedule_targets
+from dogbreed.rehearse.aws_times import At, Times, times
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
 from dogbreed.rehearse.function_rules import trusts
 from dogbreed.rehearse.schedule_targets import TargetError
-from dogbreed.rehearse.schedule_times import At, Times, times
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call

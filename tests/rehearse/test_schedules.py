@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogbreed.rehearse.schedule_times import times
+from dogbreed.rehearse.aws_times import times
 from dogbreed.rehearse.state import Server
 
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
@@ -54,6 +54,12 @@ def test_a_rate_counts_from_its_beginning(moment: datetime, number: int, unit: s
         ("at(2026-07-01T12:00:00)", "Europe/Berlin", "2026-07-01T10:00"),
         ("at(2025-03-01T12:00:00)", "UTC", None),
         ("cron(0 9 ? * MON-FRI *)", "UTC", "2026-02-02T09:00"),
+        ("cron(0 9 ? * SUN-MON *)", "UTC", "2026-02-01T09:00"),
+        ("cron(0 9 ? * FRI-SUN *)", "UTC", "2026-02-01T09:00"),
+        ("cron(0 9 ? * MON-FRI *)", "Europe/Berlin", "2026-02-02T08:00"),
+        ("cron(0 9 15W * ? *)", "UTC", "2026-02-16T09:00"),
+        ("cron(0 9 LW * ? *)", "UTC", "2026-02-27T09:00"),
+        ("cron(0 9 1W 8 ? *)", "UTC", "2026-08-03T09:00"),
         ("cron(0/20 8 * * ? *)", "UTC", "2026-02-01T08:00"),
         ("cron(0 0 L * ? *)", "UTC", "2026-02-28T00:00"),
         ("cron(0 0 L-3 * ? *)", "UTC", "2026-02-25T00:00"),
@@ -75,13 +81,25 @@ def test_when_a_schedule_is_due(expression: str, zone: str, expected: str | None
 @pytest.mark.parametrize(
     "expression",
     [
-        *("", "at(tomorrow)", "rate(0 days)", "rate(1.5 hours)", "rate(5)", "cron(0 9 * * *)", "cron(0 9 * * * *)"),
-        *("cron(0 9 ? * ? *)", "cron(60 9 * * ? *)", "cron(0 9 3W * ? *)", "cron(0 9 ? * 8 *)", "cron(5-1 9 * * ? *)"),
+        *(
+            "",
+            "at(tomorrow)",
+            "rate(0 days)",
+            "rate(1.5 hours)",
+            "rate(5)",
+            "daily",
+            "cron(a b ? * 1 *)",
+            "cron(0 9 * * *)",
+            "cron(0 9 * * * *)",
+        ),
+        *("cron(0 9 ? * ? *)", "cron(60 9 * * ? *)", "cron(0 9 ? * 8 *)", "cron(5-1 9 * * ? *)"),
     ],
 )
 def test_an_expression_that_says_nothing_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match="Invalid Schedule Expression"):
         times(expression)
+    with pytest.raises(ValueError, match="Invalid ScheduleExpressionTimezone"):
+        times("rate(1 day)", "Mars/Olympus")
 
 
 # -- carried out

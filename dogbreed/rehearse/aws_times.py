@@ -1,7 +1,7 @@
-"""When a schedule is due: at(...), rate(...) and cron(...) of EventBridge Scheduler, in a time zone.
+"""When an expression of AWS is due: at(...), rate(...) and cron(...) with its six fields, in a time zone.
 
-Source: "Schedule types in EventBridge Scheduler" of its user guide. Of cron's signs, W (nearest weekday) is not known
-here and is refused. A time that does not exist on a day, since clocks are put forward, is left out.
+Source: "Schedule types in EventBridge Scheduler" of its user guide; Application Auto Scaling takes the same. When
+clocks go forward, a local time that does not exist is left out; when they go back, the first of the two counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _SHAPE = re.compile(r"(at|rate|cron)\((.*)\)", re.DOTALL)
-_RATE = re.compile(r"([1-9]\d*) (minute|hour|day)s?")
+_RATE = re.compile(r"([1-9]\d*)\s+(minute|hour|day)s?")
+_LAST, _NEAREST = re.compile(r"L(?:-(\d+))?"), re.compile(r"(\d+|L)W")
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _NAMES_OF_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _MONTHS = {name: number for number, name in enumerate(_NAMES_OF_MONTHS, 1)}
@@ -62,7 +63,7 @@ class Cron(Times):
     months: frozenset[int]
     years: frozenset[int]
     days: str
-    weekdays: str
+    weekdays: str  # 1 is Sunday
     zone: tzinfo
 
     def after(self, moment: datetime, begun: datetime) -> datetime | None:
@@ -83,13 +84,18 @@ class Cron(Times):
     def _fits(self, year: int, month: int, day: int) -> bool:
         if year not in self.years or month not in self.months:
             return False
-        last = calendar.monthrange(year, month)[1]
+        first, last = calendar.monthrange(year, month)
         # Python counts from Monday as 0, cron from Sunday as 1.
-        weekday = (calendar.weekday(year, month, day) + 1) % 7 + 1
+        weekday = (first + day) % 7 + 1
         if self.weekdays != "?":
             return _fits_weekday(self.weekdays, weekday, day, last)
-        if self.days == "L" or self.days.startswith("L-"):
-            return day == last - int(self.days[2:] or 0)
+        if match := _LAST.fullmatch(self.days):
+            return day == last - int(match[1] or 0)
+        if match := _NEAREST.fullmatch(self.days):
+            wanted = last if match[1] == "L" else min(int(match[1]), last)
+            # The weekday next to a Sunday (1) or Saturday (7), in the same month.
+            away = {1: 1 if wanted < last else -2, 7: -1 if wanted > 1 else 2}.get((first + wanted) % 7 + 1, 0)
+            return day == wanted + away
         return day in _numbers(self.days, 1, 31, {})
 
 
@@ -128,7 +134,7 @@ def _cron(inside: str, zone: tzinfo) -> Cron:
     # Exactly one of the two says nothing.
     if (days == "?") == (weekdays == "?"):
         raise ValueError(inside)
-    if days != "?" and not re.fullmatch(r"L(-\d+)?", days):
+    if days != "?" and not (_LAST.fullmatch(days) or _NEAREST.fullmatch(days)):
         _numbers(days, 1, 31, {})
     if weekdays != "?":
         _fits_weekday(weekdays, 1, 1, 31)
@@ -143,17 +149,19 @@ def _cron(inside: str, zone: tzinfo) -> Cron:
     )
 
 
-def _numbers(field: str, least: int, most: int, names: dict[str, int]) -> frozenset[int]:
-    """The numbers that a field allows; ValueError for a field that cannot be."""
+def _numbers(field: str, least: int, most: int, names: dict[str, int], *, ring: bool = False) -> frozenset[int]:
+    """The numbers that a field allows, in a `ring` also from Friday to Monday; ValueError for one that cannot be."""
     found: set[int] = set()
     for part in field.split(","):
         span, slash, step = part.partition("/")
         low, dash, high = span.partition("-")
         start = least if low == "*" else _number(low, names)
         end = most if low == "*" or (slash and not dash) else _number(high, names) if dash else start
-        if not least <= start <= end <= most or (slash and int(step) < 1):
+        within = least <= start <= most and least <= end <= most
+        if not within or (start > end and not ring) or (slash and int(step) < 1):
             raise ValueError(field)
-        found |= set(range(start, end + 1, int(step) if slash else 1))
+        allowed = [*range(start, end + 1)] or [*range(start, most + 1), *range(least, end + 1)]
+        found |= set(allowed[:: int(step) if slash else 1])
     return frozenset(found)
 
 
@@ -167,4 +175,4 @@ def _fits_weekday(field: str, weekday: int, day: int, last: int) -> bool:
         return weekday == _number(match[1], _DAYS) and (day - 1) // 7 + 1 == int(match[2])
     if field.endswith("L") and field != "L":
         return weekday == _number(field[:-1], _DAYS) and day > last - 7
-    return weekday in ({7} if field == "L" else _numbers(field, 1, 7, _DAYS))
+    return weekday in ({7} if field == "L" else _numbers(field, 1, 7, _DAYS, ring=True))
