@@ -26,7 +26,7 @@ _FORM = "write 1-4@600/min, 1-4@4x for requests at once, lambda:3008+2, or serve
 # Memory in MB and requests at once, where nothing is said: one processor and the account's usual limit for Lambda,
 # for serverless what `dogbreed deploy` takes.
 _USUAL = {"lambda": (1769, 1000), "serverless": (3072, 5)}
-# What the course projects that this tool grew from had set, all with cool-downs of 30 s but the first.
+# What the course projects that this tool grew from had set, each with its cool-down in seconds.
 FAMILY = {
     "1-3@3/min": 300,
     "1-4@10/min": 30,
@@ -92,21 +92,19 @@ class Goal:
         )
 
 
-def candidates(trace: Trace, instance: Instance, largest: int) -> Iterator[Policy]:
-    """Policies worth a try: how many stay in the quiet hours, and how full an instance may get."""
+def candidates(instance: Instance, policy: Policy) -> Iterator[Policy]:
+    """Policies worth a try: how many stay in the quiet hours, and how full an instance may get; else as `policy`."""
     most = capacity(instance)
-    for smallest in _counts(largest):
+    for smallest in _counts(policy.largest):
         for share in _SHARES:
-            yield Policy(smallest, largest, round(most * share, 1))
+            yield replace(policy, smallest=smallest, target=most * share, metric="invocations")
 
 
 def search(
-    trace: Trace, instance: Instance, goal: Goal, largest: int, semantics: Semantics, seed: int
+    trace: Trace, instance: Instance, goal: Goal, policy: Policy, semantics: Semantics, seed: int
 ) -> tuple[Result | None, list[Result]]:
     """The cheapest of `candidates` that holds the goal (None: none does), and all that were tried."""
-    results = [
-        simulate(trace, instance, policy, semantics, seed=seed) for policy in candidates(trace, instance, largest)
-    ]
+    results = [simulate(trace, instance, one, semantics, seed=seed) for one in candidates(instance, policy)]
     holding = [result for result in results if goal.holds(result)]
     return min(holding, key=_dearness, default=None), sorted(results, key=_dearness)
 

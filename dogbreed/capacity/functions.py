@@ -149,20 +149,13 @@ class _Replay:
             self.idle.popleft()
 
     def end_minute(self, now: float, minute: list[float], requests: int, failed: int) -> None:
+        """A minute, or the part of one, that ends `now`; copies are counted at its end."""
         self.settle(now)
-        result = self.result
         alive = len(self.busy) + len(self.idle) + self.kept_idle
         latencies = Histogram()
         latencies.add(minute)
-        result.in_service.append(alive)
-        result.wanted.append(alive)
-        result.per_minute.append(requests)
-        result.failures.append(failed)
-        result.p95.append(latencies.centile(0.95))
-        result.requests += requests
-        result.failed += failed
-        result.latencies.merge(latencies)
-        result.instance_seconds += 60 * alive
+        self.result.end_minute(alive, alive, requests, failed, latencies)
+        self.result.instance_seconds += ((now - 1) % 60 + 1) * alive
 
     def cost(self) -> Decimal | None:
         """US dollars, free tiers left out."""

@@ -16,18 +16,20 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _GAP, _FOOT = 1200, 190, 90, 30, 46, 60
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999")
 _INK, _GRID, _PAPER = "#333333", "#dddddd", "#ffffff"
 _STEPS = (1, 2, 2.5, 5, 10)
+# What an axis can end at; what lies beyond is drawn at its edge.
+_LEAST, _MOST = 1e-12, 1e300
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A title, and for each name its values, all equally far apart; NaN is a gap."""
+    """A title, and for each name its values, 0 or more and all equally far apart; NaN is a gap."""
 
     title: str
     lines: Sequence[tuple[str, Sequence[float]]]
 
 
 def draw(path: Path, heading: str, panels: Sequence[Panel], unit: str, length: float) -> None:
-    """Write the picture; `length` is that of the axis of time, in `unit`. DogbreedError where it cannot be written."""
+    """Write the picture; the axis of time is `length` of `unit` long. DogbreedError where it cannot be written."""
     names = list(dict.fromkeys(name for panel in panels for name, _ in panel.lines))
     legend = 26 * len(names) if len(names) > 1 else 0
     size = (_WIDTH, 60 + len(panels) * (_HEIGHT + _GAP) + _FOOT + legend)
@@ -55,7 +57,7 @@ def draw(path: Path, heading: str, panels: Sequence[Panel], unit: str, length: f
 
 def _panel(pen: ImageDraw.ImageDraw, panel: Panel, top: int, colours: dict[str, str]) -> None:
     values = [value for _, line in panel.lines for value in line if math.isfinite(value)]
-    most = _round_up(max(values, default=0.0) or 1.0)
+    most = _round_up(min(max(values, default=0.0), _MOST))
     pen.text((_LEFT, top - 20), panel.title, _INK, _font(15))
     for share, text in _ticks(most):
         y = top + _HEIGHT * (1 - share)
@@ -64,7 +66,8 @@ def _panel(pen: ImageDraw.ImageDraw, panel: Panel, top: int, colours: dict[str, 
     width = _WIDTH - _LEFT - _RIGHT
     for name, line in panel.lines:
         for part in _unbroken(_condensed(line, width)):
-            points = [(_LEFT + at * width, top + _HEIGHT * (1 - value / most)) for at, value in part]
+            shares = [(at, min(max(value / most, 0.0), 1.0)) for at, value in part]
+            points = [(_LEFT + at * width, top + _HEIGHT * (1 - share)) for at, share in shares]
             pen.line(points if len(points) > 1 else points * 2, colours[name], 2, joint="curve")
 
 
@@ -97,6 +100,9 @@ def _step(most: float) -> float:
 
 
 def _round_up(most: float) -> float:
+    """A round number that nothing is above; 1 where all is 0, or as good as that."""
+    if most < _LEAST:
+        return 1.0
     step = _step(most)
     return step * math.ceil(most / step - 1e-9)
 

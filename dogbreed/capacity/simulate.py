@@ -41,10 +41,9 @@ class Instance:
 
 @dataclass
 class Result:
-    """What came of it; lists have an entry for each minute. `words`: what was tried; `policy`: that of instances."""
+    """What came of it; lists have an entry for each minute. `words`: what was tried."""
 
     words: str
-    policy: Policy | None = None
     requests: int = 0
     failed: int = 0
     instance_seconds: float = 0.0
@@ -61,6 +60,17 @@ class Result:
     # US dollars, where they do not follow from hours of instances.
     usd: Decimal | None = None
     by_use: bool = False
+
+    def end_minute(self, in_service: int, wanted: int, requests: int, failed: int, latencies: Histogram) -> None:
+        """Add a minute, or what is left of one at the end."""
+        self.in_service.append(in_service)
+        self.wanted.append(wanted)
+        self.per_minute.append(requests)
+        self.failures.append(failed)
+        self.p95.append(latencies.centile(0.95))
+        self.requests += requests
+        self.failed += failed
+        self.latencies.merge(latencies)
 
     def cost(self, per_hour: Decimal | None) -> Decimal | None:
         """US dollars of the instances, from launch to end, or of what was used."""
@@ -121,7 +131,7 @@ class _Replay:
         self.concurrency = policy.metric == "concurrency"
         self.in_service = self.launched = self.scaler.wanted
         self.starting: deque[float] = deque()  # when each new instance begins to answer
-        self.result = Result(policy.words(), policy)
+        self.result = Result(policy.words())
         self.in_period = 0.0
         self.minute = Histogram()
         self.minute_requests = self.minute_failed = 0
@@ -194,14 +204,8 @@ class _Replay:
         self.in_period = 0.0
 
     def end_minute(self) -> None:
-        result = self.result
-        result.in_service.append(self.in_service)
-        result.wanted.append(self.scaler.wanted)
-        result.per_minute.append(self.minute_requests)
-        result.failures.append(self.minute_failed)
-        result.p95.append(self.minute.centile(0.95))
-        result.requests += self.minute_requests
-        result.failed += self.minute_failed
-        result.latencies.merge(self.minute)
+        """Keep the minute's figures, and begin the next."""
+        figures = self.minute_requests, self.minute_failed, self.minute
+        self.result.end_minute(self.in_service, self.scaler.wanted, *figures)
         self.minute = Histogram()
         self.minute_requests = self.minute_failed = 0

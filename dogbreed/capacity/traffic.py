@@ -19,6 +19,8 @@ _FORM = "two columns, time (seconds or ISO 8601) and requests, in equal steps"
 _LONGEST_STEP_S = 3600
 _DAY_S = 86_400
 _EPOCH_S = 1e9
+# The year 5138: what is later is no time in seconds.
+_LATEST_S = 1e11
 SHAPES = ("daily", "spiky", "ramp", "flash")
 
 
@@ -83,14 +85,15 @@ def read(path: Path) -> Trace:
         counts.append(count)
     if len(times) < 2:
         raise UsageError(f"{path} has {len(times)} steps", f"a trace has {_FORM}")
-    step = times[1] - times[0]
+    # To a microsecond: times since 1970 are not more exact than that.
+    step = round(times[1] - times[0], 6)
     for (number, _), before, after in zip(rows[1:], times, times[1:], strict=False):
         if after <= before:
             raise UsageError(f"{path}:{number}: its time is not after the one before it", "sort the trace by time")
-        if abs(after - before - step) > 1e-6:
+        if abs(after - before - step) > 1e-5:
             words = f"{path}:{number}: a step of {after - before:g} s among steps of {step:g} s"
             raise UsageError(words, "fill the gap; a step without requests has the count 0")
-    if step != int(step) or step > _LONGEST_STEP_S:
+    if step != int(step) or not 1 <= step <= _LONGEST_STEP_S:
         raise UsageError(f"{path} has steps of {step:g} s", f"whole seconds, at most {_LONGEST_STEP_S}")
     # Small numbers are seconds from some beginning, large ones from 1970.
     begin = datetime.fromtimestamp(times[0], UTC) if times[0] > _EPOCH_S else None
@@ -141,7 +144,7 @@ def _time(row: list[str]) -> float | None:
         except ValueError:
             return None
         value = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    return value if np.isfinite(value) else None
+    return value if abs(value) < _LATEST_S else None
 
 
 def _count(row: list[str]) -> int | None:

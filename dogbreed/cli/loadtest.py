@@ -76,7 +76,7 @@ def loadtest(
     from dogbreed.capacity import load
     from dogbreed.errors import EXIT_FOUND, UsageError
 
-    if sum(one is not None for one in (url, run, endpoint, function)) != 1:
+    if sum(bool(one) for one in (url, run, endpoint, function)) != 1:
         raise UsageError("name what to test", "one of --url, --run, --endpoint and --function")
     if not (p99 > 0 and 0 <= errors < 1 and 0 < safety <= 1 and max_usd >= 0):
         raise UsageError("an objective that cannot be", "--p99 above 0, --errors from 0 to 1, --safety from 0 to 1")
@@ -102,7 +102,7 @@ def loadtest(
     if not done:
         raise typer.Exit(EXIT_FOUND)
     verdict = load.judge(done, p99 / 1000, errors, safety, instances or tested.instances)
-    best = max((step for step in done if step.rate == verdict.held), key=lambda step: step.rate, default=done[0])
+    best = max((step for step in done if step.rate == verdict.held), key=lambda step: step.answered, default=done[0])
     million = tested.price.per_million(verdict.held, best.latencies.mean()) if verdict.held else None
     said = {"tested": tested.words, "instances": instances or tested.instances, "verdict": verdict.to_json()}
     said |= {"usd_per_million": None if million is None else str(round(million, 4))}
@@ -179,11 +179,11 @@ def _tested(
 ) -> Iterator[Tested]:
     from dogbreed.capacity.load import Target
 
-    if run is not None:
+    if run:
         with service(run) as address:
             yield Tested(Target(address, photos), f"a service of {run} on this machine")
         return
-    if url is not None:
+    if url:
         target = Target(url, photos)
         yield Tested(target, target.host, away=target.host not in _HERE)
         return
@@ -236,11 +236,9 @@ def _draw(path: Path, heading: str, done: Sequence[Step]) -> None:
 def _words(step: Step) -> str:
     others = ", ".join(f"{count} {name}" for name, count in sorted(step.outcomes.items()) if name != "200")
     late = f", {step.late} sent late by this computer" if step.late else ""
-    times = step.to_json()
-    return (
-        f"{step.rate:7.1f}/s: {step.answered:.1f}/s answered, p50 {times['p50_ms']} ms, p99 {times['p99_ms']} ms"
-        f"{f', {others}' if others else ''}{late}"
-    )
+    said = step.to_json()
+    times = f", p50 {said['p50_ms']:g} ms, p99 {said['p99_ms']:g} ms" if step.latencies.count else ""
+    return f"{step.rate:7.1f}/s: {step.answered:.1f}/s answered{times}{f', {others}' if others else ''}{late}"
 
 
 def _answer(said: dict[str, Any], done: list[Step], verdict: Verdict, p99: float, million: Decimal | None) -> None:
@@ -250,10 +248,9 @@ def _answer(said: dict[str, Any], done: list[Step], verdict: Verdict, p99: float
     columns = ("rate/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "failed")
     rows = []
     for step in done:
-        said = step.to_json()
-        times = [
-            "-" if (value := said[f"{name}_ms"]) is None else f"{value:g}" for name in ("p50", "p90", "p99", "p99_9")
-        ]
+        figures = step.to_json()
+        found = [figures[f"{name}_ms"] for name in ("p50", "p90", "p99", "p99_9")]
+        times = ["-" if value is None else f"{value:g}" for value in found]
         rows.append([f"{step.rate:.1f}", f"{step.answered:.1f}", *times, f"{step.failed:.2%}"])
     ui.table(columns, rows, numbers=columns)
     most = f"at most {verdict.capacity:.1f} answers a second" if verdict.saturated else "it was not saturated"

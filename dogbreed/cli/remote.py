@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from dogbreed.cloud.remote import LogLine
 
-# Also with the project before it, as AWS knows them; the names of runs end otherwise.
-_SERVICES = ("endpoint", "serverless", "lambda", "ec2")
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of the run; see dogbreed runs.")]
 
 
@@ -47,8 +45,12 @@ def logs(
 
     dogbreed logs endpoint --hours 3
     """
-    if (door := run.rpartition("-")[2]) in _SERVICES and not Path(run).exists():
-        _of_service(door, hours, region, config, follow=follow, use_file=not no_config)
+    from dogbreed.cloud import remote
+    from dogbreed.cloud.serving.deployment import DOORS
+
+    # Also with the project before it, as AWS knows them; the names of runs end otherwise.
+    if run.rpartition("-")[2] in DOORS and not Path(run).exists():
+        _of_service(run, hours, region, config, follow=follow, use_file=not no_config)
         return
     aws, found = _open(run, region, config, no_config)
     if follow and not json:
@@ -62,13 +64,11 @@ def logs(
             ui.line(words)
             ui.note(hint)
         return
-    from dogbreed.cloud import remote
-
     _show(remote.backend(aws, found).logs(found, follow=follow))
 
 
 def _of_service(
-    door: str, hours: float, region: str | None, config: str | None, *, follow: bool, use_file: bool
+    name: str, hours: float, region: str | None, config: str | None, *, follow: bool, use_file: bool
 ) -> None:
     from dogbreed import config as settings
     from dogbreed.cloud.serving import service_logs
@@ -78,13 +78,22 @@ def _of_service(
     if follow and ui.json:
         raise UsageError("--json is one value, and --follow has no end", "leave out one of them")
     aws = Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)
-    _show(service_logs.lines(aws, door, time.time() - hours * 3600, follow=follow))
+    door = name.rpartition("-")[2]
+    if name not in (door, aws.name(door)):
+        raise UsageError(
+            f"{name} is no service of the project {aws.settings.project}",
+            f"dogbreed logs {door}, or set [aws] project in dogbreed.toml",
+        )
+    if not _show(service_logs.lines(aws, door, time.time() - hours * 3600, follow=follow)):
+        ui.note(f"{aws.name(door)} has written nothing in the last {hours:g} h; further back: --hours")
 
 
-def _show(lines: Iterable[LogLine | None]) -> None:
-    """Print lines as they come, or as one JSON value."""
+def _show(lines: Iterable[LogLine | None]) -> int:
+    """Print lines as they come, or as one JSON value; how many there were."""
     shown: list[dict[str, Any]] = []
+    count = 0
     for line in filter(None, lines):
+        count += 1
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time))
         if ui.json:
             shown.append({"time": when, "host": line.host, "text": line.text})
@@ -92,6 +101,7 @@ def _show(lines: Iterable[LogLine | None]) -> None:
             ui.line(f"{when} {line.host} {line.text}")
     if ui.json:
         ui.answer(shown)
+    return count
 
 
 def stop(

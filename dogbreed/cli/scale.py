@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _SIMULATION = "Simulation"
 _HOURS_A_MONTH = 730
-_ANYWHERE = "us-east-1"
 
 
 def add(app: typer.Typer) -> None:
@@ -133,7 +132,7 @@ def scale(
             service_ms=service_ms,
             threads=threads,
             instance_type=instance_type,
-            region=region or _ANYWHERE,
+            region=region,
             out_cooldown_s=300 if out_cooldown is None else out_cooldown,
             in_cooldown_s=300 if in_cooldown is None else in_cooldown,
             start_minutes=start_minutes,

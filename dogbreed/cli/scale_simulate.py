@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 72
+# The region whose prices count where none is given: it needs no account.
+_PRICES_OF = "us-east-1"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Simulation:
     service_ms: float
     threads: int
     instance_type: str
-    region: str
+    region: str | None
     out_cooldown_s: int
     in_cooldown_s: int
     start_minutes: float
@@ -78,7 +80,8 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
     own = _own(asked, trace, half)
     ways = [own, *(way for text in asked.compare for way in _ways(text, own, instance, asked.cold_s))]
     semantics = Semantics(start_s=round(asked.start_minutes * 60))
-    price = Prices.load().hourly(asked.instance_type, asked.region, "hosting")
+    region = asked.region or _PRICES_OF
+    price = Prices.load().hourly(asked.instance_type, region, "hosting")
     hourly = price.usd if price else None
     if not ui.json:
         rate = trace.requests / trace.seconds
@@ -86,15 +89,15 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
             f"{trace.requests:,} requests in {trace.seconds / 3600:.1f} h, {rate:.2f}/s; "
             f"one instance can do {most:.0f}/min"
         )
-        words = Prices.load().words(asked.instance_type, asked.region, "hosting")
-        ui.note(f"{asked.instance_type} in {asked.region}: {words}")
+        words = Prices.load().words(asked.instance_type, region, "hosting")
+        ui.note(f"{asked.instance_type} in {region}: {words}")
     if asked.search:
         goal = comparing.Goal(asked.p99_ms / 1000)
         with ui.progress("searching", None, "policies", when=not ui.json):
-            best, tried = comparing.search(trace, instance, goal, asked.largest, semantics, asked.seed)
+            best, tried = comparing.search(trace, instance, goal, _alone(own), semantics, asked.seed)
         _found(best, tried, asked.p99_ms, hourly)
         return
-    results = comparing.compare(trace, instance, ways, semantics, asked.seed, lambda one: _prices(one, asked.region))
+    results = comparing.compare(trace, instance, ways, semantics, asked.seed, lambda one: _prices(one, region))
     if asked.picture:
         _draw(asked.picture, trace, results)
     if ui.json:
@@ -132,7 +135,7 @@ def _trace(asked: Simulation, config: str | None, *, use_file: bool) -> Trace:
     from dogbreed.cloud import endpoint_traffic
     from dogbreed.cloud.session import Aws
 
-    aws = Aws(settings.load({}, config=config, use_file=use_file).aws)
+    aws = Aws(settings.load({"aws.region": asked.region}, config=config, use_file=use_file).aws)
     begin, counts = endpoint_traffic.by_minute(aws, name, asked.hours)
     return traffic.of(counts, 60, begin)
 
@@ -174,8 +177,12 @@ def _ways(text: str, own: Policy, instance: Instance, cold_s: float) -> list[Pol
 
     if text == "family":
         return list(compare.family())
-    alone = replace(own, steps=(), bounds=None)
-    return [compare.copies(text, instance, cold_s) or compare.parse(text, alone)]
+    return [compare.copies(text, instance, cold_s) or compare.parse(text, _alone(own))]
+
+
+def _alone(own: Policy) -> Policy:
+    """The same cool-downs, without what scales beside the target."""
+    return replace(own, steps=(), bounds=None)
 
 
 def _prices(copies: Copies, region: str) -> Prices:

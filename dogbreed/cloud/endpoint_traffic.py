@@ -21,7 +21,10 @@ def by_minute(aws: Aws, endpoint: str, hours: float) -> tuple[datetime, list[int
     Raises UsageError where there is no such endpoint, and for more hours than CloudWatch keeps minutes.
     """
     if not 0 < hours <= LONGEST_HOURS:
-        raise UsageError(f"{hours:g} hours", f"CloudWatch keeps each minute for {LONGEST_HOURS} hours")
+        raise UsageError(
+            f"--hours {hours:g}: the requests of an endpoint cannot be read that far back",
+            f"more than 0 and at most {LONGEST_HOURS}: so long CloudWatch keeps each minute",
+        )
     try:
         seen = aws.client("sagemaker").describe_endpoint(EndpointName=endpoint)
     except ClientError as error:

@@ -17,15 +17,16 @@ from dogbreed.errors import UsageError
 
 _LOOK_EVERY_S = 2.0
 # A line may be a little late in CloudWatch, so what is read overlaps what was read before.
-_OVERLAP_S = 60.0
+_OVERLAP_MS = 60_000
+# Training on machines writes into the same group as the machines of a service, whose streams begin with this.
+_OF_MACHINES = "ec2/"
 
 
 def groups(aws: Aws, door: str) -> list[str]:
     """The log groups of a service, with that of the function in front of it."""
-    project = aws.settings.project
     if door in ("endpoint", "serverless"):
         return [f"/aws/sagemaker/Endpoints/{aws.name(door)}", f"/aws/lambda/{aws.name(door)}-front"]
-    return [f"/aws/lambda/{aws.name(door)}"] if door == "lambda" else [f"/dogbreed/{project}"]
+    return [f"/aws/lambda/{aws.name(door)}"] if door == "lambda" else [f"/dogbreed/{aws.settings.project}"]
 
 
 def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLine | None]:
@@ -33,33 +34,35 @@ def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLin
 
     UsageError where the service has never written anything.
     """
-    names, seen = groups(aws, door), dict[str, float]()
+    names, seen, begin = groups(aws, door), dict[str, int](), int(since * 1000)
+    prefix = {"logStreamNamePrefix": _OF_MACHINES} if door == "ec2" else {}
     with ThreadPoolExecutor(len(names)) as pool:
         while True:
-            found = list(pool.map(partial(_events, aws, since), names))
+            found = list(pool.map(partial(_events, aws, begin, prefix), names))
             if not follow and all(one is None for one in found):
                 raise UsageError(f"{aws.name(door)} has written nothing in {aws.region}", "see: dogbreed status")
             fresh = [one for events in found for one in events or () if one["eventId"] not in seen]
-            seen |= {one["eventId"]: one["timestamp"] / 1000 for one in fresh}
-            for one in sorted(fresh, key=lambda event: event["timestamp"]):
+            fresh.sort(key=lambda event: event["timestamp"])
+            seen |= {one["eventId"]: one["timestamp"] for one in fresh}
+            for one in fresh:
                 yield LogLine(one["timestamp"] / 1000, one["host"], one["message"].rstrip())
             if not follow:
                 return
             if fresh:
-                since = max(since, fresh[-1]["timestamp"] / 1000 - _OVERLAP_S)
-                seen = {event: when for event, when in seen.items() if when >= since}
+                begin = max(begin, fresh[-1]["timestamp"] - _OVERLAP_MS)
+                seen = {event: when for event, when in seen.items() if when >= begin}
             else:
                 yield None
             time.sleep(_LOOK_EVERY_S)
 
 
-def _events(aws: Aws, since: float, group: str) -> list[dict[str, Any]] | None:
-    """FilterLogEvents; None where there is no such group."""
+def _events(aws: Aws, begin: int, prefix: dict[str, str], group: str) -> list[dict[str, Any]] | None:
+    """FilterLogEvents from `begin` (ms since 1970) on; None where there is no such group."""
     pages = aws.client("logs").get_paginator("filter_log_events")
     try:
         found = [
             {**event, "host": event["logStreamName"].rsplit("/", 1)[-1][-20:]}
-            for page in pages.paginate(logGroupName=group, startTime=int(since * 1000))
+            for page in pages.paginate(logGroupName=group, startTime=begin, **prefix)
             for event in page["events"]
         ]
     except ClientError as error:
