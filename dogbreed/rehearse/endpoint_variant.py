@@ -9,12 +9,13 @@ import itertools
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import sagemaker_data as data
 from dogbreed.rehearse.endpoint_container import Served
-from dogbreed.rehearse.endpoint_logs import Lines
 from dogbreed.rehearse.endpoint_replica import HEALTHY_S, Replica
+from dogbreed.rehearse.log_lines import Lines, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,15 +49,14 @@ class Source:
         self._fetched: Path | None = None
         self._done = False
         self._lock = threading.Lock()
-        self.lines = Lines(cloud, region, role, group or f"{_LOGS}/{endpoint}")
+        self._group = group or f"{_LOGS}/{endpoint}"
+        self._lines = Lines(cloud)
 
     def fetch(self) -> None:
         """Bring the model in, once. Raises UnhealthyError."""
         with self._lock:
             if self._done:
                 return
-            if not self.lines.ident:
-                self.lines.start()
             try:
                 self._fetched = self._fetch()
             except data.DataError as error:
@@ -73,12 +73,15 @@ class Source:
             region=self._region,
             network=self.network,
         )
-        return Replica(self._cloud, served, lambda one, text: self.lines.line(f"{variant}/{one}", text), healthy_s)
+        return Replica(self._cloud, served, partial(self._line, variant), healthy_s)
 
     def close(self) -> None:
         """Send the last lines and remove the model."""
-        self.lines.finish()
+        self._lines.end()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _line(self, variant: str, replica: str, text: str) -> None:
+        self._lines.add(Stream(self._region, self._role, self._group, f"{variant}/{replica}"), [text])
 
     def _fetch(self) -> Path | None:
         s3 = self._cloud.client("s3", self._region, role=self._role)

@@ -1,8 +1,8 @@
 """SageMaker's models, endpoint configurations and endpoints; behind an endpoint the service really runs.
 
 The parts: endpoint_rules (what is refused), endpoint_state, endpoint_fleet, endpoint_variant and endpoint_replica (what
-runs), endpoint_update (how it changes), endpoint_invoke (who is asked), endpoint_meters, endpoint_capture and
-endpoint_logs (what is told), endpoint_components (inference components).
+runs), endpoint_update (how it changes), endpoint_invoke (who is asked), endpoint_meters and endpoint_capture (what is
+told), endpoint_components (inference components).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dogbreed.rehearse.endpoint_capture import Capture
 from dogbreed.rehearse.endpoint_components import Components
 from dogbreed.rehearse.endpoint_fleet import Fleet
 from dogbreed.rehearse.endpoint_invoke import Invoke
-from dogbreed.rehearse.endpoint_logs import Embedded
 from dogbreed.rehearse.endpoint_meters import NAMESPACE, Publisher
 from dogbreed.rehearse.endpoint_models import Models
 from dogbreed.rehearse.endpoint_records import Shelf, has_tags, shown_tags, tags_of
@@ -345,7 +344,6 @@ def add(cloud: Cloud) -> None:
         cloud.handle("sagemaker", operation, function)
     cloud.handle("sagemaker-runtime", "InvokeEndpoint", hosting.ask)
     cloud.after("resourcegroupstaggingapi", "GetResources", hosting.tagged)
-    cloud.after("logs", "PutLogEvents", Embedded(cloud).logged)
     cloud.control("crash", hosting.crash)
     cloud.control("busy", hosting.busy)
     cloud.on_reset(hosting.end)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
-from dogbreed.rehearse.function_logs import Logs, Stream
 from dogbreed.rehearse.function_metrics import Metrics
 from dogbreed.rehearse.function_pool import Pool, new_stream
 from dogbreed.rehearse.function_process import EndedError, log_group
 from dogbreed.rehearse.function_records import LATEST, conflict
 from dogbreed.rehearse.function_report import Report, Writer
 from dogbreed.rehearse.function_rules import ANSWERED, ASYNCHRONOUS, SYNCHRONOUS
+from dogbreed.rehearse.log_lines import Lines, Stream
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -57,7 +57,7 @@ class Invoker:
     def __init__(self, cloud: Cloud, records: Records) -> None:
         self._cloud = cloud
         self._records = records
-        self.logs = Logs(cloud)
+        self._lines = Lines(cloud)
         self.metrics = Metrics(cloud)
         self.pool = Pool(cloud, records, self._log_init)
         self._over = threading.Event()
@@ -139,9 +139,9 @@ class Invoker:
         """End all calls."""
         self._over.set()
         self.pool.end()
-        self.logs.end()
+        self._lines.end()
         self.metrics.clear()
-        self._over = threading.Event()
+        self._lines, self._over = Lines(self._cloud), threading.Event()
 
     def _deliver(self, function: Function, qualifier: str, payload: bytes) -> None:
         over, clock, taken = self._over, self._cloud.clock, self._cloud.clock.time()
@@ -239,7 +239,7 @@ class Invoker:
     def _log(self, environment: Environment, lines: list[str]) -> None:
         function, version = environment.function, environment.version
         stream = Stream(function.region, version.role, log_group(function, version), environment.stream)
-        self.logs.add(stream, lines)
+        self._lines.add(stream, lines)
 
 
 def _error(kind: str, words: str) -> bytes:

@@ -24,16 +24,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from dogbreed.rehearse import images_buildah, images_docker
+from dogbreed.rehearse.log_lines import Lines, Stream
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
 
+Log = Callable[[str], None]
 _PHASES = {"install": "INSTALL", "pre_build": "PRE_BUILD", "build": "BUILD", "post_build": "POST_BUILD"}
 _TIMEOUT_MINUTES = 60
-_LOOK_S, _SEND_S = 0.1, 0.3
+_LOOK_S = 0.1
 # The commands of a phase in one shell, as CodeBuild does; the first that fails ends it, and is written to fd 3.
 _SHELL = """for command in "$@"; do
   printf '[Container] Running command %s\\n' "$command"
@@ -140,7 +142,12 @@ class Build:
 
 def run(cloud: Cloud, build: Build) -> None:
     """Do all of it; the reason of a failure is told in the build."""
-    log = _Log(cloud, build)
+    lines = Lines(cloud)
+    stream = Stream(build.region, build.project["serviceRole"], build.group, build.stream)
+
+    def log(text: str) -> None:
+        lines.add(stream, [text])
+
     status = "SUCCEEDED"
     try:
         build.enter("QUEUED")
@@ -150,16 +157,16 @@ def run(cloud: Cloud, build: Build) -> None:
     except FailedError as error:
         status = error.status
         build.leave(status, error.code, error.words)
-        log.line(f"[Container] Phase context status code: {error.code} Message: {error.words}")
+        log(f"[Container] Phase context status code: {error.code} Message: {error.words}")
     except Exception as error:  # noqa: BLE001  (a build that never ends would be worse)
         status = "FAULT"
         build.leave(status, "INTERNAL_SERVICE_ERROR", f"the stand-in failed: {error!r}")
-    log.send()
+    lines.end()
     build.enter("COMPLETED")
     build.status = status
 
 
-def _steps(cloud: Cloud, build: Build, folder: Path, log: _Log) -> None:
+def _steps(cloud: Cloud, build: Build, folder: Path, log: Log) -> None:
     build.enter("DOWNLOAD_SOURCE")
     source = folder / "src"
     _fetch(cloud, build, source)
@@ -274,10 +281,10 @@ def _shell(commands: list[str], source: Path, environment: Mapping[str, str]) ->
             process.stdout.close()
 
 
-def _follow(cloud: Cloud, build: Build, process: subprocess.Popen[bytes], log: _Log) -> None:
+def _follow(cloud: Cloud, build: Build, process: subprocess.Popen[bytes], log: Log) -> None:
     """Read its lines to the end; FailedError when it is stopped or takes too long."""
     assert process.stdout
-    reading = threading.Thread(target=log.read, args=[process.stdout], daemon=True)
+    reading = threading.Thread(target=_read, args=[process.stdout, log], daemon=True)
     reading.start()
     minutes = build.minutes
     late = cloud.clock.time() + 60 * minutes
@@ -286,8 +293,12 @@ def _follow(cloud: Cloud, build: Build, process: subprocess.Popen[bytes], log: _
             raise FailedError("", "", "STOPPED")
         if cloud.clock.time() > late:
             raise FailedError("BUILD_TIMED_OUT", f"Build has timed out. {minutes} minutes", "TIMED_OUT")
-        log.send_in_time()
     reading.join()
+
+
+def _read(stream: IO[bytes], log: Log) -> None:
+    for line in stream:
+        log(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def _judge(process: subprocess.Popen[bytes], failed: Path, commands: list[str]) -> None:
@@ -295,45 +306,3 @@ def _judge(process: subprocess.Popen[bytes], failed: Path, commands: list[str]) 
         command = failed.read_text(encoding="utf-8") if failed.exists() else (commands or ["bash"])[-1]
         words = f"Error while executing command: {command}. Reason: exit status {process.returncode}"
         raise FailedError("COMMAND_EXECUTION_ERROR", words)
-
-
-class _Log:
-    """Sends lines as the project's role; what it may not send is lost, as with the real one."""
-
-    def __init__(self, cloud: Cloud, build: Build) -> None:
-        self._logs = cloud.client("logs", build.region, build.project["serviceRole"])
-        self._where = {"logGroupName": build.group, "logStreamName": build.stream}
-        self._lines: list[dict[str, Any]] = []
-        self._made = False
-        self._sent = time.monotonic()
-
-    def line(self, text: str) -> None:
-        """Take one line."""
-        self._lines.append({"timestamp": int(time.time() * 1000), "message": text or " "})
-
-    def read(self, stream: IO[bytes]) -> None:
-        """Take lines until there are no more."""
-        for line in stream:
-            self.line(line.decode(errors="replace").rstrip("\r\n"))
-
-    def send_in_time(self) -> None:
-        """Send what there is, if the last time is long enough ago."""
-        if time.monotonic() - self._sent > _SEND_S:
-            self.send()
-
-    def send(self) -> None:
-        """Send what there is."""
-        lines, self._lines = self._lines, []
-        self._sent = time.monotonic()
-        with suppress(ClientError, BotoCoreError):
-            if not self._made:
-                self._make()
-            if lines:
-                self._logs.put_log_events(**self._where, logEvents=lines)
-
-    def _make(self) -> None:
-        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-            self._logs.create_log_group(logGroupName=self._where["logGroupName"])
-        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-            self._logs.create_log_stream(**self._where)
-        self._made = True

@@ -37,7 +37,7 @@ from dogbreed.rehearse.cloud import Cloud
 SERVICES = (
     *("account", "s3", "vpc", "quotas", "sagemaker", "studio", "ec2", "ssm"),
     *("images", "images_downloads", "endpoints", "functions", "schedules"),
-    *("groups", "balancers", "alarms", "scaling", "budgets"),
+    *("groups", "balancers", "alarms", "embedded_metrics", "scaling", "budgets"),
 )
 
 # Pages of moto that need no key by themselves.
