@@ -70,8 +70,18 @@ class Resource(ABC):
         return True
 
     def hourly(self) -> Decimal | None:
-        """US dollars an hour while it is there; 0 for what costs by use, None where the price is not known."""
+        """US dollars an hour while it is there as wanted (as it is, where nothing is wanted of it); 0 for what costs by
+        use, None where the price is not known.
+        """
         return Decimal(0)
+
+    def hourly_now(self) -> Decimal | None:
+        """The same of what `find` has seen, before a change."""
+        return self.hourly()
+
+    def detail(self) -> str:
+        """What a plan says beside the name, such as "2 x ml.c6i.large"."""
+        return ""
 
 
 @dataclass(frozen=True)

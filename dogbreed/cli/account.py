@@ -156,6 +156,8 @@ def _cells(row: Row) -> list[str]:
     details = row.found.content
     if details.get("machines") and "type" in details:
         name += f" ({details['machines']} x {details['type']})"
+    if "run" in details:
+        name += f" (run {details['run']})"
     state = row.found.state if row.found.ours else f"{row.found.state} not made by this project".strip()
     return [row.resource.kind, name, state, _age(row.age_s), _money(row.hourly), _money(row.usd)]
 

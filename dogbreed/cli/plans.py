@@ -22,7 +22,9 @@ def show(plan: Plan, aws: Aws) -> None:
     )
     for step in plan.steps:
         why = f"  ({step.why})" if step.why else ""
-        ui.note(f"  {step.sign} {step.resource.kind} {step.resource.name}{_price(step)}{why}")
+        words = step.resource.detail() if step.sign in "+~" else ""
+        detail = f" ({words})" if words else ""
+        ui.note(f"  {step.sign} {step.resource.kind} {step.resource.name}{detail}{_price(step)}{why}")
     counts = {sign: sum(step.sign == sign for step in plan.steps) for sign in _WORDS}
     ui.note("  " + ", ".join(f"{count} to {_WORDS[sign]}" for sign, count in counts.items() if count))
     if plan.ceiling is not None:
@@ -73,4 +75,7 @@ def _price(step: Step) -> str:
     price: Any = step.resource.hourly()
     if price is None:
         return "  price unknown"
+    now = step.resource.hourly_now() if step.sign == "~" else price
+    if now is not None and now != price:
+        return f"  {dollars(now)}/h -> {dollars(price)}/h"
     return f"  {dollars(price)}/h" if price else ""

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.session import CONFIG, PROJECT_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError, UsageError
-from dogbreed.plan import Found, Plan, Resource
+from dogbreed.plan import Found, Plan, Resource, Step
 
 HOURS_A_MONTH = 730
 # Per cent of the budget at which AWS's forecast of the month tells people.
@@ -164,10 +164,10 @@ def check(aws: Aws, plan: Plan, adds: Decimal | None = None, told: Callable[[str
     """DogbreedError when the plan would make a month cost more than the budget.
 
     A job counts by its ceiling, on top of what AWS has counted this month; what stays counts by its hours in a month,
-    with all that is there already. `adds`: US dollars an hour that the plan may come to; None: those of its new steps.
+    with all that is there already. `adds`: US dollars an hour that the plan may come to; None: those of its new steps,
+    and by which its changes are dearer.
     """
-    new = sum(((step.resource.hourly() or Decimal(0)) for step in plan.changes if step.sign == "+"), Decimal(0))
-    more = new if adds is None else adds
+    more = sum(map(_added, plan.changes), Decimal(0)) if adds is None else adds
     if not (plan.ceiling or more > 0):
         return
     found = limit(aws, told)
@@ -185,6 +185,14 @@ def check(aws: Aws, plan: Plan, adds: Decimal | None = None, told: Callable[[str
             f"the budget of ${found.usd:.2f} a month ({aws.name('budget')}) does not allow this: {what}",
             hint.format(int(total) + 1),
         )
+
+
+def _added(step: Step) -> Decimal:
+    """US dollars an hour that a step adds, as far as prices are known; what it saves is not counted."""
+    if step.sign not in "+~":
+        return Decimal(0)
+    before = step.resource.hourly_now() if step.sign == "~" else Decimal(0)
+    return max(Decimal(0), (step.resource.hourly() or Decimal(0)) - (before or Decimal(0)))
 
 
 def _now(aws: Aws) -> Decimal:

@@ -53,6 +53,7 @@ class Group(Resource):
         self.name = aws.name(_TO)
         self._template, self._count, self._subnets = template, count, sorted(subnets)
         self._behind, self._price, self._tell = behind, price, tell
+        self._has = 0
 
     def wanted(self) -> Mapping[str, Any]:
         """What its machines are made of, where they are, who asks them, and with how many it was begun.
@@ -81,6 +82,7 @@ class Group(Resource):
         state = f"{len(inside)} of {seen['DesiredCapacity']} in service"
         if going:
             state += f", {going.get('PercentageComplete', 0)} % renewed"
+        self._has = seen["DesiredCapacity"]
         content = {
             "machines": self._made_of(_goal(going) or seen.get("LaunchTemplate", {})),
             "subnets": sorted(part.strip() for part in seen.get("VPCZoneIdentifier", "").split(",")),
@@ -176,6 +178,14 @@ class Group(Resource):
     def hourly(self) -> Decimal | None:
         """Of all its machines."""
         return None if self._price is None else self._price * self._count
+
+    def hourly_now(self) -> Decimal | None:
+        """The same of as many as it has now."""
+        return None if self._price is None else self._price * self._has
+
+    def detail(self) -> str:
+        """Its machines."""
+        return f"{self._count} x {self._template.type_name}" if self._template else ""
 
     # -- parts
 

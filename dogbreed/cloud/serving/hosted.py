@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.roles import PROPAGATION_S, is_propagating
-from dogbreed.cloud.session import Aws, pairs, unpaired
+from dogbreed.cloud.session import RUN_TAG, Aws, pairs, unpaired
 from dogbreed.plan import Found, Resource
 
 # On a configuration: the one that it took the place of, which a rollback goes back to.
@@ -50,13 +50,14 @@ class Named(Resource):
         return {"tags": self._aws.tags(self._door)}
 
     def find(self) -> Found | None:
-        """Look at it and its tags."""
+        """Look at it and its tags; of a model, whose run it is."""
         seen = seen_or_none(self.describe)
         if seen is None:
             return None
         arn = self._arn(seen)
         tags = tags_of(self._aws, arn)
         content = {"tags": self._aws.seen(tags, self._door), "replaces": tags.get(REPLACES, "")}
+        content |= {"run": tags[RUN_TAG]} if RUN_TAG in tags else {}
         return Found(arn, content, ours=self._aws.is_ours(tags), created=seen.get("CreationTime"))
 
     def update(self, found: Found) -> None:
@@ -77,17 +78,26 @@ class Model(Named):
     kind = "model"
 
     def __init__(
-        self, aws: Aws, door: str, content: Mapping[str, Any], groups: Callable[[], list[str]] | None = None
+        self,
+        aws: Aws,
+        door: str,
+        content: Mapping[str, Any],
+        groups: Callable[[], list[str]] | None = None,
+        run: str = "",
     ) -> None:
         super().__init__(aws, door, f"{aws.name(door)}-{digest(content)}")
-        self._content, self._groups = dict(content), groups
+        self._content, self._groups, self._run = dict(content), groups, run
+
+    def detail(self) -> str:
+        """Whose files they are."""
+        return f"run {self._run}"
 
     def create(self) -> None:
         """Make it; a fresh role may not be known everywhere yet."""
         content = dict(self._content)
         if self._groups and "VpcConfig" in content:
             content["VpcConfig"] = {**content["VpcConfig"], "SecurityGroupIds": self._groups()}
-        tags = pairs(self._aws.tags(self._door))
+        tags = pairs(self._aws.tags(self._door, self._run))
         made = lambda: self._client.create_model(ModelName=self.name, Tags=tags, **content)  # noqa: E731
         patiently(made, self.find)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ from dogbreed.cloud.serving.hosted import (
     tags_of,
     variants,
 )
-from dogbreed.cloud.session import Aws, pairs
+from dogbreed.cloud.session import RUN_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
 from dogbreed.pricing import Prices
@@ -76,6 +76,7 @@ class Endpoint(Resource):
         self._scaled = scaled
         # What its instances are and cost, as it was found.
         self._running: list[tuple[str, int]] = []
+        self._scales = False
         wants = variants(configuration.content) if configuration else []
         self._kept = any(one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in wants)
 
@@ -96,14 +97,15 @@ class Endpoint(Resource):
         tags = tags_of(self._aws, seen["EndpointArn"])
         pending = seen.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
         name = str(pending if state in ("Creating", "Updating") and pending else seen["EndpointConfigName"])
-        self._running = self._machines(seen)
+        known = seen_or_none(Configuration.known(self._aws, self._door, seen["EndpointConfigName"]).describe) or {}
+        self._running = _machines(seen, known)
         self._kept |= any(
             one.get("CurrentServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(seen)
         )
         failed = state in ("Failed", "OutOfService", "Deleting")
         reason = str(seen.get("FailureReason", ""))
         count = _count(seen)
-        scaled = self._instances is not None and count != self._instances and self.is_scaled()
+        scaled = self._scales = self._instances is not None and count != self._instances and self.is_scaled()
         content = {
             "failure": (reason or state) if failed else "",
             "configuration": name,
@@ -111,6 +113,7 @@ class Endpoint(Resource):
             "going on": state if state in _CHANGING else "",
             "tags": self._aws.seen(tags, self._door),
             **({"machines": count, "type": self._running[0][0]} if self._running else {}),
+            **self._run_of(known),
         }
         return Found(
             seen["EndpointArn"],
@@ -184,7 +187,17 @@ class Endpoint(Resource):
         """Its instances at their price; None where that is not known, as for copies that are kept started."""
         if self._kept:
             return None
-        running = self._running or self._to_run()
+        return self._price(self._to_run() or self._running)
+
+    def hourly_now(self) -> Decimal | None:
+        """The same of what runs."""
+        return None if self._kept else self._price(self._running)
+
+    def detail(self) -> str:
+        """Its instances."""
+        return ", ".join(f"{count} x {kind}" for kind, count in self._to_run())
+
+    def _price(self, running: Sequence[tuple[str, int]]) -> Decimal | None:
         prices = [Prices.load().hourly(kind, self._aws.region, "hosting") for kind, _ in running]
         known = [figure.usd * count for figure, (_, count) in zip(prices, running, strict=True) if figure]
         return sum(known, Decimal(0)) if len(known) == len(prices) else None
@@ -206,19 +219,19 @@ class Endpoint(Resource):
         seen: dict[str, Any] = self._client.describe_endpoint(EndpointName=self.name)
         return seen
 
-    def _machines(self, seen: Mapping[str, Any]) -> list[tuple[str, int]]:
-        """Type and number of the instances of each variant; the type stands in the configuration only."""
-        counts = {one["VariantName"]: one.get("DesiredInstanceCount") for one in variants(seen)}
-        if not any(counts.values()):
-            return []
-        name = seen["EndpointConfigName"]
-        known = seen_or_none(Configuration.known(self._aws, self._door, name).describe) or {}
-        types = {one["VariantName"]: one.get("InstanceType", "") for one in variants(known)}
-        return [(types[variant], int(count or 0)) for variant, count in counts.items() if types.get(variant)]
+    def _run_of(self, known: Mapping[str, Any]) -> dict[str, str]:
+        """The run that answers, by the tag of its model."""
+        names = [one.get("ModelName", "") for one in variants(known)[:1]]
+        if not any(names):
+            return {}
+        tags = tags_of(self._aws, self._aws.arn("sagemaker", f"model/{names[0]}"))
+        return {"run": tags[RUN_TAG]} if RUN_TAG in tags else {}
 
     def _to_run(self) -> list[tuple[str, int]]:
+        """Type and number of the instances that are wanted; how many of the first, scaling says where there is any."""
         wanted = variants(self._configuration.content) if self._configuration else []
-        return [(one["InstanceType"], one["InitialInstanceCount"]) for one in wanted if "InstanceType" in one]
+        found = [(one["InstanceType"], one["InitialInstanceCount"]) for one in wanted if "InstanceType" in one]
+        return [(found[0][0], self._running[0][1]), *found[1:]] if found and self._scales and self._running else found
 
     def _take_over(self, seen: Mapping[str, Any]) -> None:
         """UpdateEndpoint, and wait for its end. DogbreedError where it was taken back."""
@@ -313,3 +326,10 @@ def _words(seen: Mapping[str, Any]) -> str:
     stages = {str(status["Status"]) for one in pending for status in one.get("VariantStatus", ())}
     more = f" ({', '.join(sorted(stages))})" if stages else ""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(seen["EndpointStatus"])).lower() + more
+
+
+def _machines(seen: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Type and number of the instances of each variant; the type stands in the configuration (`known`) only."""
+    counts = {one["VariantName"]: one.get("DesiredInstanceCount") for one in variants(seen)}
+    types = {one["VariantName"]: one.get("InstanceType", "") for one in variants(known)}
+    return [(types[variant], int(count)) for variant, count in counts.items() if count and types.get(variant)]

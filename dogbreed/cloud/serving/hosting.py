@@ -84,7 +84,7 @@ def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) ->
         # The id of a group that is made is known only then; the name stands for it.
         content["VpcConfig"] = {"Subnets": listed(aws.settings.subnets), "SecurityGroupIds": named}
         groups = (lambda: [group.id()]) if group else None
-    return data, Model(aws, wanted.settings.to, content, groups)
+    return data, Model(aws, wanted.settings.to, content, groups, run.name)
 
 
 def environment(service: str) -> dict[str, str]:

@@ -44,6 +44,11 @@ class ServiceTemplate(LaunchTemplate):
         self.name = aws.name("ec2")
         self._machine = machine
 
+    @property
+    def type_name(self) -> str:
+        """The type of its machines."""
+        return self._machine.type if self._machine else ""
+
     def data(self) -> dict[str, Any]:
         """As for training, and with everything else: an auto-scaling group gives nothing but the subnet."""
         assert self._machine
