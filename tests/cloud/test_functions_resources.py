@@ -15,7 +15,7 @@ from laws import apply, remove, survives_kills, unchanged
 from dogbreed import plan
 from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import front
+from dogbreed.cloud.serving import deploying, front
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url
 from dogbreed.cloud.serving.function_resources import Function, patiently
@@ -95,17 +95,31 @@ def test_a_change_is_published_and_the_alias_moves_with_all_that_hangs_on_it(
 
 def test_copies_and_address_go_when_they_are_not_wanted_any_more(aws: Aws) -> None:
     apply(wanted(aws))
-    plain = DeploySettings()
-    assert signs(aws, plain) == {
-        "role": "=",
-        "log group": "=",
-        "function": "~reserved",
-        "function alias": "=",
-        "provisioned concurrency": "~copies",
-        "function url": "~auth",
+    plain = Deployment(aws, DeploySettings(), RUN)
+    made = deploying.joined(front.resources(plain), front.surplus(plain))
+    left_out = "not asked for any more: "
+    assert {step.resource.kind: (step.sign, step.why) for step in made.changes} == {
+        "function": ("~", f"reserved; {left_out}--reserved-concurrency 5"),
+        "function url": ("-", f"{left_out}--function-url iam"),
+        "provisioned concurrency": ("-", f"{left_out}--provisioned-concurrency 2"),
     }
-    apply(wanted(aws, plain))
-    assert signs(aws, plain) == dict.fromkeys(("role", "log group", "function", "function alias"), "=")
+    for _ in made.apply():
+        pass
+    assert deploying.joined(front.resources(plain), front.surplus(plain)).changes == ()
+    assert set(signs(aws, plain.settings).values()) == {"="}
+    # Without a front all of it goes, and that is said too.
+    none = Deployment(aws, DeploySettings(front=False), RUN)
+    gone = deploying.joined((), front.surplus(none)).changes
+    assert {step.resource.kind: step.why for step in gone}["function"] == f"{left_out}--front"
+
+
+def test_what_is_asked_for_still_is_no_loss(aws: Aws) -> None:
+    apply(wanted(aws))
+    fewer = Deployment(aws, replace(FULL, provisioned_concurrency=1), RUN)
+    made = deploying.joined(front.resources(fewer), front.surplus(fewer))
+    assert [(step.resource.kind, step.sign, step.why) for step in made.changes] == [
+        ("provisioned concurrency", "~", "copies")
+    ]
 
 
 def test_what_others_have_opened_is_closed(aws: Aws) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from dogbreed.data.sample import draw_sample
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
-from dogbreed.plan import Plan
+from dogbreed.plan import Plan, Resource, Step
 
 HOURS_OF_A_MONTH = 730
 # The bundled runtime on another processor differs in the last digits only; this is what people could notice.
@@ -64,6 +65,10 @@ def check(own: DeploySettings, aws: AwsSettings, *, shadow: bool) -> None:
         )
     if shadow and own.to != "endpoint":
         raise UsageError(f"--shadow is for --to endpoint, not for {own.to}", "a serverless endpoint has one variant")
+    if own.component and own.to != "endpoint":
+        raise UsageError(f"--component is for --to endpoint, not for {own.to}", "leave out --component")
+    if shadow and own.component:
+        raise UsageError("an inference component has no shadow", "leave out --shadow, or --component")
     if check_of := getattr(door, "check", None):
         check_of(own, aws)
 
@@ -71,10 +76,26 @@ def check(own: DeploySettings, aws: AwsSettings, *, shadow: bool) -> None:
 def plan(wanted: Deployment) -> Plan:
     """What makes the account as wanted; what an earlier deployment left over goes last."""
     door = deployment.door(wanted.settings.to)
-    made = planning.make(door.resources(wanted))
     surplus = getattr(door, "surplus", None)
-    gone = planning.teardown(surplus(wanted)).steps if surplus else ()
-    return Plan((*made.steps, *(step for step in gone if step.sign == "-")))
+    return joined(door.resources(wanted), surplus(wanted) if surplus else ())
+
+
+def joined(resources: Sequence[Resource], surplus: Sequence[Resource]) -> Plan:
+    """What makes `resources` as wanted and then removes `surplus`, each loss with the option that is left out."""
+    made = planning.make(resources)
+    gone = planning.teardown(surplus).steps
+    steps = (*made.steps, *(step for step in gone if step.sign == "-"))
+    return Plan(tuple(_with_reason(step) for step in steps))
+
+
+def _with_reason(step: Step) -> Step:
+    """The same, saying which option of an earlier deployment this one leaves out, where it takes something away."""
+    unasked = getattr(step.resource, "unasked", None)
+    if step.sign not in "~-" or step.found is None or unasked is None:
+        return step
+    option = unasked(step.found)
+    words = [step.why, f"not asked for any more: {option}" if option else ""]
+    return replace(step, why="; ".join(filter(None, words)))
 
 
 def hourly(made: Plan) -> Decimal | None:

@@ -70,6 +70,10 @@ class End(Resource):
         """That it ends the right thing, in about the time that is set from now."""
         return {"what": self._target(), "ends": f"in {self._ttl}"} if self._ttl else {}
 
+    def unasked(self, found: Found) -> str:
+        """The option that would keep it; "" where it is wanted."""
+        return "" if self._ttl else "--ttl"
+
     def find(self) -> Found | None:
         """GetSchedule."""
         seen = seen_or_none(lambda: dict(self._client.get_schedule(Name=self.name)))

@@ -8,7 +8,7 @@ from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT, FRONT_OF_SERVERLE
 from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import function_code
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, ways
+from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, unasked, ways
 from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
 from dogbreed.cloud.session import Aws
@@ -42,10 +42,16 @@ def resources(wanted: Deployment) -> list[Resource]:
         own.reserved_concurrency,
     )
     function = Function(aws, name(aws, to), spec)
-    # With serverless, the copies that are kept started are those of the endpoint.
-    copies = own.provisioned_concurrency if to == "endpoint" else 0
-    more = extras(function, copies, url=own.function_url == "iam")
+    more = extras(function, _copies(wanted), url=own.function_url == "iam")
     return [role, _logs(aws, to), function, Alias(function), *more]
+
+
+def surplus(wanted: Deployment) -> list[Resource]:
+    """What the function has of an earlier deployment and this one does not ask for; all of it without a front."""
+    aws, own, to = wanted.aws, wanted.settings, wanted.settings.to
+    if not own.front:
+        return everything(aws, to)
+    return unasked(Function(aws, name(aws, to)), _copies(wanted), url=own.function_url == "iam")
 
 
 def everything(aws: Aws, to: str) -> list[Resource]:
@@ -61,8 +67,7 @@ def calls(aws: Aws, to: str) -> dict[str, str]:
 
 def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Decimal | None:
     """US dollars a month where the endpoint takes `seconds` for an answer; None where a price is not known."""
-    copies = wanted.settings.provisioned_concurrency if wanted.settings.to == "endpoint" else 0
-    return price(wanted.aws.configured_region, requests_per_month, seconds, MEMORY_MB, copies)
+    return price(wanted.aws.configured_region, requests_per_month, seconds, MEMORY_MB, _copies(wanted))
 
 
 def price(region: str, requests: float, seconds: float, memory_mb: int, copies: int = 0) -> Decimal | None:
@@ -81,6 +86,11 @@ def price(region: str, requests: float, seconds: float, memory_mb: int, copies: 
     # Billed by the millisecond.
     took = Decimal(-(-seconds * 1000 // 1)) / 1000
     return asked * (took * gb * second + million / 1_000_000) + copies * gb * kept * 730 * 3600
+
+
+def _copies(wanted: Deployment) -> int:
+    """With serverless, the copies that are kept started are those of the endpoint."""
+    return wanted.settings.provisioned_concurrency if wanted.settings.to == "endpoint" else 0
 
 
 def _logs(aws: Aws, to: str) -> ServiceLogs:

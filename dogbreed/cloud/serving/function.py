@@ -17,7 +17,7 @@ from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import client as asking
 from dogbreed.cloud.serving import front, function_code
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, ways
+from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, unasked, ways
 from dogbreed.cloud.serving.function_need import Need, measured
 from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
@@ -65,10 +65,12 @@ def resources(wanted: Deployment) -> list[Resource]:
 
 
 def surplus(wanted: Deployment) -> list[Resource]:
-    """An end that is not wanted any more."""
+    """Copies, an address and an end that are not wanted any more."""
     from dogbreed.cloud.serving import ending
 
-    return [] if wanted.settings.ttl else ending.everything(wanted.aws, _TO)
+    own, function = wanted.settings, Function(wanted.aws, wanted.name)
+    old = unasked(function, own.provisioned_concurrency, url=own.function_url == "iam")
+    return old if own.ttl else [*old, *ending.everything(wanted.aws, _TO)]
 
 
 def everything(aws: Aws) -> list[Resource]:

@@ -139,6 +139,10 @@ class Provisioned(Resource):
         """How many."""
         return {"copies": self.copies, "failed": False} if self.function.spec else {}
 
+    def unasked(self, found: Found) -> str:
+        """The option that would keep them; "" where they are wanted."""
+        return "" if self.function.spec else f"--provisioned-concurrency {found.content['copies']}"
+
     def find(self) -> Found | None:
         """Look at them."""
         function = self.function.find()
@@ -164,11 +168,8 @@ class Provisioned(Resource):
         patiently(lambda: self._client.put_provisioned_concurrency_config(**given))
 
     def update(self, found: Found) -> None:
-        """Start more, or end some or all."""
-        if self.copies:
-            self.create()
-        else:
-            self.delete(found)
+        """Start more, or end some."""
+        self.create()
 
     def delete(self, found: Found) -> None:
         """End them; the function then starts when it is called."""
@@ -200,16 +201,18 @@ class Url(Resource):
 
     kind = "function url"
 
-    def __init__(self, function: Function, *, is_wanted: bool = True) -> None:
-        self.function, self.is_wanted = function, is_wanted
+    def __init__(self, function: Function) -> None:
+        self.function = function
         self.name = f"{function.name}:{LIVE}"
         self._which = {"FunctionName": function.name, "Qualifier": LIVE}
 
     def wanted(self) -> Mapping[str, Any]:
         """AWS_IAM always: an open address would let everyone spend the account's money."""
-        if not self.function.spec:
-            return {}
-        return {"auth": "AWS_IAM", "cors": {}, "mode": "BUFFERED"} if self.is_wanted else {"auth": "none"}
+        return {"auth": "AWS_IAM", "cors": {}, "mode": "BUFFERED"} if self.function.spec else {}
+
+    def unasked(self, found: Found) -> str:
+        """The option that would keep it; "" where it is wanted."""
+        return "" if self.function.spec else "--function-url iam"
 
     def find(self) -> Found | None:
         """Look at it."""
@@ -231,10 +234,7 @@ class Url(Resource):
             self._client.create_function_url_config(**self._which, AuthType="AWS_IAM", InvokeMode="BUFFERED")
 
     def update(self, found: Found) -> None:
-        """Close it, where the address stays the same, or remove it."""
-        if not self.is_wanted:
-            self.delete(found)
-            return
+        """Close it; the address stays the same."""
         given = {"AuthType": "AWS_IAM", "InvokeMode": "BUFFERED", "Cors": {}}
         self._client.update_function_url_config(**self._which, **given)
 
@@ -256,13 +256,15 @@ class Url(Resource):
 
 
 def extras(function: Function, copies: int, *, url: bool) -> list[Resource]:
-    """Copies and address that are wanted, and those that are there and are not wanted any more.
+    """Copies and address that are wanted; where scaling says how many copies there are, they are left to it."""
+    found: list[Resource] = [Provisioned(function, copies)] if copies and not _is_scaled(function) else []
+    return [*found, *([Url(function)] if url else [])]
 
-    Where scaling says how many copies there are, they are left to it.
-    """
-    kept, address = Provisioned(function, copies), Url(function, is_wanted=url)
-    found: list[Resource] = [kept] if (copies or kept.find()) and not _is_scaled(function) else []
-    return [*found, *([address] if url or address.find() else [])]
+
+def unasked(function: Function, copies: int, *, url: bool) -> list[Resource]:
+    """Copies and address that an earlier deployment asked for and this one does not."""
+    found: list[Resource] = [] if copies or _is_scaled(function) else [Provisioned(function)]
+    return [*found, *([] if url else [Url(function)])]
 
 
 def _is_scaled(function: Function) -> bool:

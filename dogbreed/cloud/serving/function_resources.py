@@ -111,6 +111,13 @@ class Function(Resource):
         own = {"reserved": self.spec.reserved, "tags": self.aws.tags(_ROLE_TAG), "open to": [], "failed": False}
         return self.spec.content() | own
 
+    def unasked(self, found: Found) -> str:
+        """What it has and is not asked for any more: itself, as the function in front, or what is reserved for it."""
+        if self.spec is None:
+            return "--front"
+        reserved = found.content["reserved"]
+        return f"--reserved-concurrency {reserved}" if reserved and not self.spec.reserved else ""
+
     def find(self) -> Found | None:
         """Look at $LATEST, the reserved concurrency and the resource policy."""
         try:

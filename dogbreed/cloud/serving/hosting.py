@@ -135,8 +135,8 @@ def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
             used |= models_in(seen_or_none(one.describe) or {})
     old: list[Resource] = [one for one in models(aws, to) if one.name not in used]
     old += [one for one in configs if one.name not in keep]
-    if not wanted.settings.front:
-        old += optional("front", aws, to)
+    if find_spec("dogbreed.cloud.serving.front"):
+        old += import_module("dogbreed.cloud.serving.front").surplus(wanted)
     if not wanted.settings.ttl:
         old += optional("ending", aws, to)
     return old
