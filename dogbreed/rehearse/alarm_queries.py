@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dogbreed.rehearse import alarm_math
 from dogbreed.rehearse.alarm_math import MathError, Value
 from dogbreed.rehearse.alarm_metrics import Metrics, Points, StatisticError, data_of, key
-from dogbreed.rehearse.calls import PASS, AwsError, Passed
+from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -68,11 +68,7 @@ class Queries:
             and told.get("MetricName") in (None, name)
             and all(any(n == one and v in (None, value) for one, value in where) for n, v in wanted)
         ]
-        start = int(told.get("NextToken") or 0)
-        answer: dict[str, Any] = {"Metrics": fitting[start : start + _LISTED]}
-        if start + _LISTED < len(fitting):
-            answer["NextToken"] = str(start + _LISTED)
-        return answer
+        return page(told, "Metrics", fitting, _LISTED)
 
     def statistics(self, call: Call) -> dict[str, Any] | Passed:
         """GetMetricStatistics."""

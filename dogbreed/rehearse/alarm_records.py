@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.alarm_queries import check_period, period_of
 from dogbreed.rehearse.alarm_state import COMPARISONS, Datum, Rule, State
-from dogbreed.rehearse.calls import PASS, AwsError, Passed
+from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -213,9 +213,7 @@ class Records:
             and told.get("StateValue") in (None, alarm.state)
             and ("ActionPrefix" not in told or any(map(_begins(told["ActionPrefix"]), _actions(alarm))))
         ]
-        start, size = int(told.get("NextToken") or 0), told.get("MaxRecords", _PAGE // 2)
-        answer: dict[str, Any] = {"MetricAlarms": fitting[start : start + size], "CompositeAlarms": []}
-        return answer | ({"NextToken": str(start + size)} if start + size < len(fitting) else {})
+        return page(told, "MetricAlarms", fitting, _PAGE // 2) | {"CompositeAlarms": []}
 
     def _for_metric(self, call: Call) -> dict[str, Any]:
         told = call.params
@@ -243,9 +241,7 @@ class Records:
             and ("EndDate" not in told or one["Timestamp"] <= told["EndDate"])
         ]
         items.sort(key=lambda one: one["Timestamp"], reverse=told.get("ScanBy") != "TimestampAscending")
-        start, size = int(told.get("NextToken") or 0), told.get("MaxRecords", _PAGE)
-        answer: dict[str, Any] = {"AlarmHistoryItems": items[start : start + size]}
-        return answer | ({"NextToken": str(start + size)} if start + size < len(items) else {})
+        return page(told, "AlarmHistoryItems", items, _PAGE)
 
     def _set(self, call: Call) -> dict[str, Any]:
         told = call.params

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import price_list
-from dogbreed.rehearse.calls import AwsError
+from dogbreed.rehearse.calls import AwsError, page
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -111,7 +111,7 @@ class Budgets:
         return {}
 
     def _list(self, call: Call) -> dict[str, Any]:
-        return _paged(call, "Budgets", [budget.shown for budget in self._budgets.values()])
+        return page(call.params, "Budgets", [budget.shown for budget in self._budgets.values()], _PAGE)
 
     def _notify(self, call: Call) -> dict[str, Any]:
         budget = self._budget(call)
@@ -137,7 +137,7 @@ class Budgets:
         return {}
 
     def _notifications(self, call: Call) -> dict[str, Any]:
-        return _paged(call, "Notifications", [one for one, _ in self._budget(call).alerts.values()])
+        return page(call.params, "Notifications", [one for one, _ in self._budget(call).alerts.values()], _PAGE)
 
     def _subscribe(self, call: Call) -> dict[str, Any]:
         _, subscribers = self._of(call)
@@ -159,7 +159,7 @@ class Budgets:
         return {}
 
     def _subscribers(self, call: Call) -> dict[str, Any]:
-        return _paged(call, "Subscribers", self._of(call)[1])
+        return page(call.params, "Subscribers", self._of(call)[1], _PAGE)
 
     def _tag(self, call: Call) -> dict[str, Any]:
         told = call.params
@@ -220,12 +220,6 @@ def _place(subscribers: list[dict[str, Any]], one: dict[str, Any]) -> int:
     if one not in subscribers:
         raise AwsError("NotFoundException", "Unable to find the subscriber - it doesn't exist.")
     return subscribers.index(one)
-
-
-def _paged(call: Call, name: str, found: list[Any]) -> dict[str, Any]:
-    start, size = int(call.params.get("NextToken") or 0), call.params.get("MaxResults") or _PAGE
-    answer: dict[str, Any] = {name: found[start : start + size]}
-    return answer | ({"NextToken": str(start + size)} if start + size < len(found) else {})
 
 
 def add(cloud: Cloud) -> None:

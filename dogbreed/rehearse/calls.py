@@ -46,6 +46,19 @@ class AwsError(Exception):
         self.status = status
 
 
+def page(told: dict[str, Any], name: str, found: list[Any], most: int) -> dict[str, Any]:
+    """One page of a list, with a NextToken where there is more: `most` of it, or what the call's parameters say.
+
+    Raises AwsError for a token that is none.
+    """
+    token = told.get("NextToken") or "0"
+    if not token.isdecimal():
+        raise AwsError("InvalidNextTokenException", "The next token is invalid.")
+    start, size = int(token), int(told.get("MaxResults") or told.get("MaxRecords") or most)
+    more = {"NextToken": str(start + size)} if start + size < len(found) else {}
+    return {name: found[start : start + size]} | more
+
+
 @dataclass
 class Call:
     """One request: `params` as boto3 was given them, without bodies that are streamed; `passes` are ARNs of roles."""

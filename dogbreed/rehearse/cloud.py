@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import access
-from dogbreed.rehearse.calls import ACCOUNT, PASS, Calls, answers
+from dogbreed.rehearse.calls import ACCOUNT, PASS, AwsError, Calls, answers
 from dogbreed.rehearse.clock import Clock
 from dogbreed.rehearse.faults import Faults
 
@@ -147,6 +148,18 @@ class Cloud:
     def is_platform(self, key: str) -> bool:
         """Whether an access key is one that the services themselves use."""
         return key in self._platform_keys
+
+    def need(self, call: Call, action: str, *resources: str) -> None:
+        """Note a further right that a call takes of its caller; AwsError where a fault denies it."""
+        further = replace(call, action=action, resources=resources, passes=())
+        [record] = self.calls.add(further, platform=self.is_platform(call.key))
+        try:
+            # As the platform: only a denial is meant to hit what is no call of its own.
+            self.faults.strike(further, platform=True)
+        except AwsError as error:
+            record.status, record.error = error.status or 400, error.code
+            raise
+        record.status = 200
 
     def moto(self, service: str, region: str | None = None) -> Any:
         """Moto's backend of a service (its own names: `s3`, `ec2`, `iam`); global services stand below "aws"."""

@@ -6,7 +6,6 @@ Source: actions and condition keys of Amazon EC2 in AWS's Service Authorization 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import ec2_checks
@@ -31,11 +30,7 @@ def need(cloud: Cloud, call: Call, backend: Any, params: Params) -> None:
     if tagged := tuple(_arn(cloud, call, _TAGGED[kind]) for kind in kinds if kind in _TAGGED):
         wanted.append(("ec2:CreateTags", tagged))
     for action, resources in wanted:
-        further = replace(call, action=action, resources=resources, passes=())
-        for record in cloud.calls.add(further, platform=False):
-            record.status = 200
-        # As the platform: only a denial is meant to hit what is no call of its own.
-        cloud.faults.strike(further, platform=True)
+        cloud.need(call, action, *resources)
 
 
 def _touched(cloud: Cloud, call: Call, backend: Any, params: Params) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from dogbreed.rehearse.calls import page
 from dogbreed.rehearse.sagemaker_rules import invalid
 
 _PAGE = 10
@@ -70,11 +71,7 @@ class Shelf(Generic[Kind]):
         }
         key = by.get(told.get("SortBy", ""), lambda one: one.created)
         found.sort(key=key, reverse=told.get("SortOrder", "Descending") == "Descending")
-        start, size = int(told.get("NextToken", 0)), int(told.get("MaxResults", _PAGE))
-        answer: dict[str, Any] = {name: [show(one) for one in found[start : start + size]]}
-        if start + size < len(found):
-            answer["NextToken"] = str(start + size)
-        return answer
+        return page(told, name, [show(one) for one in found], _PAGE)
 
 
 def tags_of(told: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,6 @@ target, its instance type cannot be changed. DeleteEndpoint takes targets off wi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
@@ -38,20 +37,14 @@ def take_off(cloud: Cloud, call: Call, endpoint: Endpoint) -> None:
     """Deregister what scales an endpoint that its caller deletes; AwsError where the caller may not."""
     client = cloud.client("application-autoscaling", endpoint.region)
     for target in _targets(cloud, endpoint):
-        asked = replace(call, action=_TAKES_OFF, resources=(target.get("ScalableTargetARN", "*"),), passes=())
-        records = cloud.calls.add(asked, platform=cloud.is_platform(call.key))
         try:
-            cloud.faults.strike(asked, platform=True)
+            cloud.need(call, _TAKES_OFF, target.get("ScalableTargetARN", "*"))
         except AwsError as error:
-            for record in records:
-                record.status, record.error = 400, error.code
             raise invalid(
                 "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity "
                 f"used to invoke DeleteEndpoint does not have {_TAKES_OFF} permission to deregister the scalable "
                 "target."
             ) from error
-        for record in records:
-            record.status = 200
         named = ("ServiceNamespace", "ResourceId", "ScalableDimension")
         client.deregister_scalable_target(**{name: target[name] for name in named})
 

@@ -1,6 +1,6 @@
 """The code of functions: unzipped into folders that are named by its hash, and read-only for what runs.
 
-Code of an image is what `images.code` makes of it, where the stand-in has images.
+Code of an image is what `images.code` makes of it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import io
 import shutil
 import threading
 import zipfile
-from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed.rehearse import images
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.function_records import Code, invalid
 from dogbreed.rehearse.function_rules import UNZIPPED, ZIPPED
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
 
 _BODY = 70_167_211  # 50 MB in base64, and some more
-_IMAGES = "dogbreed.rehearse.images"
 
 
 class Codes:
@@ -62,9 +59,7 @@ class Codes:
             where["VersionId"] = version
         # The caller, not Lambda, needs the right to read it.
         resource = f"arn:aws:s3:::{where['Bucket']}/{where['Key']}"
-        further = replace(call, action="s3:GetObject", resources=(resource,), passes=())
-        self._cloud.calls.add(further, platform=False)[0].status = 200
-        self._cloud.faults.strike(further, platform=True)
+        self._cloud.need(call, "s3:GetObject", resource)
         try:
             content: bytes = self._cloud.client("s3", call.region).get_object(**where)["Body"].read()
         except ClientError as error:
@@ -83,9 +78,8 @@ class Codes:
         return Code(folder, base64.b64encode(digest.digest()).decode(), len(content), location)
 
     def _of_image(self, uri: str) -> Code:
-        images = import_module(_IMAGES) if find_spec(_IMAGES) else None
-        folder = images.code(self._cloud, uri) if images else None
-        if images is None or folder is None:
+        folder = images.code(self._cloud, uri)
+        if folder is None:
             raise invalid(f"Source image {uri} does not exist. Provide a valid source image.")
         named, _, digest = uri.partition("@sha256:")
         repository = named if digest else named.rpartition(":")[0]

@@ -5,12 +5,12 @@ Limits: "Lambda quotas" of AWS's developer guide; words as AWS says them where t
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.function_records import invalid
+from dogbreed.rehearse.trust import trusted
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
@@ -67,20 +67,8 @@ def check(cloud: Cloud, config: dict[str, Any]) -> None:
     elif (runtime := config["Runtime"]) not in RUNTIMES:
         raise invalid(f"The stand-in runs functions of {RUNTIMES[0]} and later, not of {runtime}.")
     _check_environment(config.get("Environment", {}).get("Variables", {}))
-    trusts(
-        cloud, config["Role"], "lambda.amazonaws.com", "The role defined for the function cannot be assumed by Lambda."
-    )
-
-
-def trusts(cloud: Cloud, arn: str, service: str, refusal: str, source: str = "") -> None:
-    """Raise AwsError with the words `refusal` where a role does not exist, or does not let `service` assume it.
-
-    `source`: the ARN on whose behalf the service says that it assumes the role, if that is known.
-    """
-    role = next((role for role in cloud.moto("iam").roles.values() if role.arn == arn), None)
-    if role is None or service not in _services(json.loads(role.assume_role_policy_document), source):
-        code = "InvalidParameterValueException" if service.startswith("lambda") else "ValidationException"
-        raise AwsError(code, refusal)
+    if not trusted(cloud, config["Role"], "lambda.amazonaws.com"):
+        raise invalid("The role defined for the function cannot be assumed by Lambda.")
 
 
 def check_reservation(function: str, wanted: int, others: int) -> None:
@@ -100,25 +88,3 @@ def _check_environment(variables: dict[str, str]) -> None:
     measured = json.dumps(variables, separators=(",", ":"))
     if variables and len(measured.encode()) > _ENVIRONMENT:
         raise invalid(f"{unable} provided exceeded the 4KB limit. String measured: {measured}")
-
-
-def _services(document: dict[str, Any], source: str) -> set[str]:
-    """The services that a trust policy lets assume the role, on behalf of `source` where that is known."""
-    found: set[str] = set()
-    for statement in _listed(document.get("Statement", [])):
-        principal = statement.get("Principal", {})
-        named = [
-            pattern
-            for test, keys in statement.get("Condition", {}).items()
-            if test.startswith(("ArnLike", "ArnEquals", "StringLike"))
-            for pattern in _listed(keys.get("aws:SourceArn", []))
-        ]
-        if source and named and not any(fnmatch.fnmatchcase(source, pattern) for pattern in named):
-            continue
-        if statement.get("Effect") == "Allow" and "sts:AssumeRole" in _listed(statement.get("Action", [])):
-            found |= set(_listed(principal.get("Service", []))) if isinstance(principal, dict) else set()
-    return found
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from dogbreed.rehearse.calls import PASS, AwsError
 from dogbreed.rehearse.images_run import Build, run
+from dogbreed.rehearse.trust import trusted
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call, Passed
     from dogbreed.rehearse.cloud import Cloud, Handler
 
-_SERVICE = "codebuild.amazonaws.com"
 _END_S = 10.0
 _AT_ONCE = 20  # builds that run, in a new account
 
@@ -130,29 +127,10 @@ class Builds:
 
     def _check_role(self, call: Call, arn: str) -> None:
         """The caller hands the role on, and CodeBuild must be let in by it."""
-        passing = replace(call, action="iam:PassRole", resources=(arn,), passes=())
-        for record in self._cloud.calls.add(passing, platform=False):
-            record.status = 200
-        self._cloud.faults.strike(passing, platform=True)
-        if not _lets_in(self._cloud, arn):
+        self._cloud.need(call, "iam:PassRole", arn)
+        if not trusted(self._cloud, arn, "codebuild.amazonaws.com"):
             words = f"CodeBuild is not authorized to perform: sts:AssumeRole on {arn}"
             raise AwsError("InvalidInputException", words)
-
-
-def _lets_in(cloud: Cloud, arn: str) -> bool:
-    try:
-        role = cloud.moto("iam").get_role(arn.rsplit("/", maxsplit=1)[-1])
-    except Exception as error:
-        if "NotFound" in type(error).__name__ or getattr(error, "code", "") == "NoSuchEntity":
-            return False
-        raise
-    document = json.loads(unquote(role.assume_role_policy_document))
-    statements = document["Statement"]
-    for statement in statements if isinstance(statements, list) else [statements]:
-        principal = statement.get("Principal", {})
-        if statement["Effect"] == "Allow" and isinstance(principal, dict) and _SERVICE in principal.get("Service", []):
-            return bool(role.arn == arn)
-    return False
 
 
 def add(cloud: Cloud) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogbreed import pricing
-from dogbreed.rehearse.calls import AwsError
+from dogbreed.rehearse.calls import AwsError, page
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -59,12 +59,7 @@ def _products(call: Call) -> dict[str, Any]:
         has |= item["product"]["attributes"]
         if all(one["Field"] in has and _TESTS[one["Type"]](has[one["Field"]], one["Value"]) for one in filters):
             found.append(json.dumps(item))
-    token = told.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise AwsError("InvalidNextTokenException", "The pagination token is invalid.")
-    start, size = int(token), told.get("MaxResults") or _PAGE
-    answer: dict[str, Any] = {"FormatVersion": "aws_v1", "PriceList": found[start : start + size]}
-    return answer | ({"NextToken": str(start + size)} if start + size < len(found) else {})
+    return {"FormatVersion": "aws_v1"} | page(told, "PriceList", found, _PAGE)
 
 
 def _services(call: Call) -> dict[str, Any]:

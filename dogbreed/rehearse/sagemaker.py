@@ -7,7 +7,7 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.rehearse.calls import PASS, AwsError, Passed
+from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
 from dogbreed.rehearse.sagemaker_job import Job
 from dogbreed.rehearse.sagemaker_rules import check, invalid, name_is_taken
 from dogbreed.rehearse.sagemaker_run import Run
@@ -90,7 +90,7 @@ class Training:
         order = {"Name": lambda job: job.name, "Status": lambda job: job.status}
         by: Callable[[Job], Any] = order.get(told.get("SortBy", ""), lambda job: job.created)
         jobs.sort(key=by, reverse=told.get("SortOrder", "Descending") == "Descending")
-        return _page("TrainingJobSummaries", [job.summary() for job in jobs], told)
+        return page(told, "TrainingJobSummaries", [job.summary() for job in jobs], _PAGE)
 
     def search(self, call: Call) -> dict[str, Any] | Passed:
         """Search for training jobs; for other things moto does."""
@@ -100,7 +100,7 @@ class Training:
         jobs = [job for job in self._of(call.region) if fits(expression, job)]
         jobs.sort(key=lambda job: job.created, reverse=call.params.get("SortOrder", "Descending") == "Descending")
         found = [{"TrainingJob": job.describe() | {"Tags": _tags(job)} | {"TrainingJobArn": job.arn}} for job in jobs]
-        return _page("Results", found, call.params)
+        return page(call.params, "Results", found, _PAGE)
 
     def tags(self, call: Call) -> dict[str, Any] | Passed:
         """AddTags, DeleteTags and ListTags of a training job; of other things moto does."""
@@ -226,11 +226,3 @@ def _listed(job: Job, told: dict[str, Any]) -> bool:
         and between(job.created, "CreationTime")
         and between(job.changed, "LastModifiedTime")
     )
-
-
-def _page(name: str, found: list[dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
-    start, size = int(told.get("NextToken", 0)), int(told.get("MaxResults", _PAGE))
-    answer: dict[str, Any] = {name: found[start : start + size]}
-    if start + size < len(found):
-        answer["NextToken"] = str(start + size)
-    return answer

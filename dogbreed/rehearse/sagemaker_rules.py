@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
 from dogbreed.rehearse.calls import AwsError
+from dogbreed.rehearse.trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,29 +83,11 @@ def _check_spot(job: Job) -> None:
 
 def check_role(cloud: Cloud, arn: str) -> None:
     """Raise AwsError for a role that is not there or does not trust SageMaker."""
-    try:
-        role = cloud.moto("iam").get_role(arn.rsplit("/", maxsplit=1)[-1])
-        document = role.assume_role_policy_document
-        document = json.loads(document if document.lstrip().startswith("{") else unquote(document))
-        if role.arn == arn and _lets_in(document):
-            return
-    except Exception as error:
-        if "NotFound" not in type(error).__name__ and getattr(error, "code", "") != "NoSuchEntity":
-            raise
-    raise invalid(
-        f"Could not assume role {arn}. Please ensure that the role exists and allows principal "
-        "'sagemaker.amazonaws.com' to assume the role."
-    )
-
-
-def _lets_in(document: dict[str, Any]) -> bool:
-    statements = document["Statement"]
-    for statement in statements if isinstance(statements, list) else [statements]:
-        principal = statement.get("Principal", {})
-        services = principal.get("Service", []) if isinstance(principal, dict) else principal
-        if statement["Effect"] == "Allow" and ("sagemaker.amazonaws.com" in services or services == "*"):
-            return True
-    return False
+    if not trusted(cloud, arn, "sagemaker.amazonaws.com"):
+        raise invalid(
+            f"Could not assume role {arn}. Please ensure that the role exists and allows principal "
+            "'sagemaker.amazonaws.com' to assume the role."
+        )
 
 
 def _check_image(cloud: Cloud, job: Job) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from dogbreed.rehearse import alarms, scaling_groups, scaling_metrics
-from dogbreed.rehearse.calls import PASS, AwsError, Call, Passed
+from dogbreed.rehearse.calls import PASS, AwsError, Call, Passed, page
 from dogbreed.rehearse.scaling_dimensions import DIMENSIONS
 from dogbreed.rehearse.scaling_engine import Engine
 from dogbreed.rehearse.scaling_policies import (
@@ -208,7 +208,7 @@ class Scaling:
             and (told.get("IncludeNotScaledActivities") or "NotScaledReasons" not in one)
         ]
         found.sort(key=lambda one: one["StartTime"], reverse=True)
-        return _paged(call, "ScalingActivities", found)
+        return page(told, "ScalingActivities", found, _PAGE)
 
     # -- scheduled actions
 
@@ -266,21 +266,11 @@ class Scaling:
                 and told.get("ScalableDimension") in (None, target.dimension)
             ):
                 fitting.append(shown(one))
-        return _paged(call, name, fitting)
+        return page(told, name, fitting, _PAGE)
 
 
 def _of_ours(function: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any] | Passed]:
     return lambda call: function(call) if call.params["ServiceNamespace"] in _OURS else PASS
-
-
-def _paged(call: Call, name: str, found: list[Any]) -> dict[str, Any]:
-    told = call.params
-    token = told.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise AwsError("InvalidNextTokenException", "The next token is invalid.")
-    start, size = int(token), told.get("MaxResults") or _PAGE
-    answer: dict[str, Any] = {name: found[start : start + size]}
-    return answer | ({"NextToken": str(start + size)} if start + size < len(found) else {})
 
 
 def _named(told: dict[str, Any]) -> str:

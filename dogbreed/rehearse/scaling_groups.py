@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from dogbreed.rehearse import scaling_metrics
-from dogbreed.rehearse.calls import PASS, Call, Passed
+from dogbreed.rehearse.calls import PASS, Call, Passed, page
 from dogbreed.rehearse.scaling_dimensions import DIMENSIONS
 from dogbreed.rehearse.scaling_policies import (
     SIMPLE,
@@ -97,7 +97,7 @@ class Groups:
             and (not told.get("PolicyNames") or {policy.name, policy.arn} & set(told["PolicyNames"]))
             and (not told.get("PolicyTypes") or policy.kind in told["PolicyTypes"])
         ]
-        return _paged(call, "ScalingPolicies", fitting)
+        return page(told, "ScalingPolicies", fitting, _PAGE)
 
     def _to_api(self, policy: Policy) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -180,7 +180,7 @@ class Groups:
             and told.get("AutoScalingGroupName") in (None, action.target.resource)
             and (not names or action.name in names)
         ]
-        return _paged(call, "ScheduledUpdateGroupActions", shown)
+        return page(told, "ScheduledUpdateGroupActions", shown, _PAGE)
 
     def _delete_action(self, call: Call) -> dict[str, Any]:
         where = (call.region, _group(call.params), GROUP)
@@ -242,12 +242,6 @@ def of_unix(recurrence: str) -> str:
 
 def _group(told: dict[str, Any]) -> str:
     return str(told.get("AutoScalingGroupName", ""))
-
-
-def _paged(call: Call, name: str, found: list[Any]) -> dict[str, Any]:
-    start, size = int(call.params.get("NextToken") or 0), call.params.get("MaxRecords") or _PAGE
-    answer: dict[str, Any] = {name: found[start : start + size]}
-    return answer | ({"NextToken": str(start + size)} if start + size < len(found) else {})
 
 
 def add(cloud: Cloud, records: Records, engine: Engine) -> None:

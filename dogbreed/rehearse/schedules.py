@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.rehearse import schedule_targets
 from dogbreed.rehearse.aws_times import At, Times, times
-from dogbreed.rehearse.calls import PASS, AwsError, Passed
-from dogbreed.rehearse.function_rules import trusts
+from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
 from dogbreed.rehearse.schedule_targets import TargetError
+from dogbreed.rehearse.trust import trusted
 
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
@@ -30,7 +30,6 @@ _LOOK_S = 0.1
 _PAGE = 50
 _RETRIES, _AGE_S = 185, 86_400
 _LONGEST_S = 600.0  # between tries
-_UNTRUSTED = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
 _SHOWN = ("Name", "ScheduleExpression", "StartDate", "EndDate", "Description", "KmsKeyArn", "FlexibleTimeWindow")
 
 
@@ -50,9 +49,9 @@ class Schedule:
     running: bool = field(default=False, repr=False)
 
     @property
-    def enabled(self) -> bool:
-        """Whether it is to be carried out."""
-        return bool(self.told.get("State", "ENABLED") == "ENABLED")
+    def state(self) -> str:
+        """ENABLED or DISABLED."""
+        return str(self.told.get("State", "ENABLED"))
 
     def begin(self, now: datetime) -> None:
         """Count from now; a single moment that has passed is due at once (AWS does not say what it does then)."""
@@ -66,7 +65,7 @@ class Schedule:
 
     def summary(self) -> dict[str, Any]:
         """As ListSchedules shows it."""
-        answer = {"Arn": self.arn, "Name": self.told["Name"], "GroupName": self.group, "State": self._state}
+        answer = {"Arn": self.arn, "Name": self.told["Name"], "GroupName": self.group, "State": self.state}
         answer |= {"CreationDate": self.created, "LastModificationDate": self.changed}
         return answer | {"Target": {"Arn": self.told["Target"]["Arn"]}}
 
@@ -77,10 +76,6 @@ class Schedule:
         answer["Target"] = {"RetryPolicy": policy} | self.told["Target"]
         answer["ScheduleExpressionTimezone"] = self.told.get("ScheduleExpressionTimezone", "UTC")
         return answer | {"ActionAfterCompletion": self.told.get("ActionAfterCompletion", "NONE")}
-
-    @property
-    def _state(self) -> str:
-        return "ENABLED" if self.enabled else "DISABLED"
 
 
 class Schedules:
@@ -108,7 +103,7 @@ class Schedules:
         """The schedules, when they are due, and what came of them last."""
         told = []
         for one in list(self._schedules.values()):
-            due = f"due {one.due:%Y-%m-%dT%H:%M:%SZ}" if one.due and one.enabled else "not due"
+            due = f"due {one.due:%Y-%m-%dT%H:%M:%SZ}" if one.due and one.state == "ENABLED" else "not due"
             told.append(", ".join([f"{one.told['Name']}: {due}", *([f"last: {one.last}"] if one.last else [])]))
         return {"schedules": told}
 
@@ -160,11 +155,9 @@ class Schedules:
             if region == call.region
             and told.get("GroupName", group) == group
             and name.startswith(told.get("NamePrefix", ""))
-            and told.get("State", one.summary()["State"]) == one.summary()["State"]
+            and told.get("State") in (None, one.state)
         ]
-        start, size = int(told.get("NextToken") or 0), int(told.get("MaxResults") or _PAGE)
-        more = {"NextToken": str(start + size)} if start + size < len(found) else {}
-        return {"Schedules": found[start : start + size]} | more
+        return page(told, "Schedules", found, _PAGE)
 
     def _delete_group(self, call: Call) -> Passed:
         for one in list(self._schedules.values()):
@@ -183,13 +176,17 @@ class Schedules:
             )
         schedule_targets.check(target)
         # Who makes a schedule hands its role to the service.
-        further = replace(call, action="iam:PassRole", resources=(target["RoleArn"],), passes=())
-        self._cloud.calls.add(further, platform=self._cloud.is_platform(call.key))[0].status = 200
-        self._cloud.faults.strike(further, platform=True)
+        self._cloud.need(call, "iam:PassRole", target["RoleArn"])
+        self._check_role(call.region, group, target["RoleArn"])
+
+    def _check_role(self, region: str, group: str, role: str) -> None:
         # Documented: the service names the group of the schedule, not the schedule itself.
-        group = call.params.get("GroupName") or "default"
-        group = f"arn:aws:scheduler:{call.region}:{self._cloud.account}:schedule-group/{group}"
-        trusts(self._cloud, target["RoleArn"], "scheduler.amazonaws.com", _UNTRUSTED, group)
+        source = f"arn:aws:scheduler:{region}:{self._cloud.account}:schedule-group/{group}"
+        if not trusted(self._cloud, role, "scheduler.amazonaws.com", source):
+            raise AwsError(
+                "ValidationException",
+                "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
+            )
 
     def _found(self, call: Call) -> Schedule:
         group, name = call.params.get("GroupName") or "default", call.params["Name"]
@@ -212,7 +209,7 @@ class Schedules:
             for schedule in list(self._schedules.values()):
                 with self._lock:
                     due = schedule.due
-                    if due is None or due > now or not schedule.enabled or schedule.running:
+                    if due is None or due > now or schedule.state != "ENABLED" or schedule.running:
                         continue
                     schedule.running = True
                     schedule.due = schedule.next(now)
@@ -237,7 +234,7 @@ class Schedules:
         for attempt in range(retries + 1):
             counts = {"InvocationAttemptCount": 1}
             try:
-                trusts(self._cloud, target["RoleArn"], "scheduler.amazonaws.com", _UNTRUSTED)
+                self._check_role(schedule.region, schedule.group, target["RoleArn"])
                 about = schedule_targets.about(schedule.arn, due, attempt + 1)
                 schedule_targets.reach(self._cloud, schedule.region, target, about)
                 schedule.last = "done"
