@@ -160,6 +160,26 @@ def test_a_shadow_comes_and_goes_and_the_count_follows_the_settings(hasty: Aws, 
 
 
 @pytest.mark.slow
+def test_the_way_back_leads_to_another_model_past_shadows_and_capture(
+    hasty: Aws, image: str, others: list[Run]
+) -> None:
+    deploy(wanted(hasty, Run.open(STARTER), image))
+    first = seen(hasty)["EndpointConfigName"]
+    deploy(wanted(hasty, others[0], image))
+    deploy(wanted(hasty, others[0], image, shadow=others[1]))
+    deploy(wanted(hasty, others[0], image, data_capture_percent=5))
+    second = seen(hasty)["EndpointConfigName"]
+    deploy(wanted(hasty, others[0], image, data_capture_percent=5, instances=2))
+    for there in (first, second, first):
+        assert set(roll_back(hasty)) == {"~"}
+        assert seen(hasty)["EndpointConfigName"] == there
+    # The same model with a shadow is no other model: its way back is the newer one still.
+    deploy(wanted(hasty, Run.open(STARTER), image, shadow=others[1]))
+    roll_back(hasty)
+    assert seen(hasty)["EndpointConfigName"] == second
+
+
+@pytest.mark.slow
 def test_an_endpoint_that_failed_is_made_anew(hasty: Aws, image: str, account: Server) -> None:
     broken = pushed(hasty, {"dogbreed/__init__.py": b"", "dogbreed/__main__.py": b"raise SystemExit('no')"}, "broken")
     with pytest.raises(DogbreedError, match="is Failed: "):

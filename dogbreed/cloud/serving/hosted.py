@@ -17,7 +17,7 @@ from dogbreed.cloud.roles import PROPAGATION_S, is_propagating
 from dogbreed.cloud.session import RUN_TAG, Aws, pairs, unpaired
 from dogbreed.plan import Found, Resource
 
-# On a configuration: the one that it took the place of, which a rollback goes back to.
+# On a configuration: the last one before it with another model, which a rollback goes back to.
 REPLACES = "dogbreed:replaces"
 # The production variant, and the shadow's.
 VARIANT, CHALLENGER = "main", "challenger"
@@ -174,6 +174,21 @@ def models_in(configuration: Mapping[str, Any]) -> set[str]:
 def variants(configuration: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """All variants of a configuration, the shadow's last."""
     return [*configuration.get("ProductionVariants", ()), *configuration.get("ShadowProductionVariants", ())]
+
+
+def previous(aws: Aws, door: str, name: str) -> str:
+    """The configuration that a rollback goes back to from the one of this name; "" where there is none."""
+    seen = seen_or_none(Configuration.known(aws, door, name).describe)
+    return tags_of(aws, str(seen["EndpointConfigArn"])).get(REPLACES, "") if seen else ""
+
+
+def before(aws: Aws, door: str, now: str, wanted: Mapping[str, Any]) -> str:
+    """The one to go back to once `wanted` has taken over from the one named `now`: `now` itself if it answers with
+    another model. One that differs in its shadow, size or capture alone is no way back.
+    """
+    seen = seen_or_none(Configuration.known(aws, door, now).describe) or {}
+    answering = [[one.get("ModelName") for one in variants(content)[:1]] for content in (seen, wanted)]
+    return previous(aws, door, now) if answering[0] == answering[1] else now
 
 
 def endpoint_seen(aws: Aws, name: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from dogbreed.cloud.serving.hosted import (
     REPLACES,
     VARIANT,
     Configuration,
+    before,
     endpoint_seen,
     gone,
     patiently,
@@ -240,7 +241,8 @@ class Endpoint(Resource):
         if found is None:
             raise DogbreedError(f"endpoint configuration {self._configuration.name} is gone", "repeat the command")
         # Said on the new one before it is used: so what was before is known whenever a command is killed.
-        replaces = {REPLACES: str(seen["EndpointConfigName"])}
+        now, wanted = str(seen["EndpointConfigName"]), self._configuration.content
+        replaces = {REPLACES: before(self._aws, self._door, now, wanted)}
         if found.content["replaces"] != replaces[REPLACES]:
             self._client.add_tags(ResourceArn=found.id, Tags=pairs(replaces))
         ringing = [one["AlarmName"] for one in self._alarms() if one.get("StateValue") == "ALARM"]

@@ -16,15 +16,14 @@ from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import alarms
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.hosted import (
-    REPLACES,
     Configuration,
     Model,
+    before,
     configurations,
     endpoint_seen,
     models,
     models_in,
     seen_or_none,
-    tags_of,
 )
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.serving.log_group import ServiceLogs
@@ -127,8 +126,7 @@ def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
     if there:
         now = str(there["EndpointConfigName"])
         keep |= {now, str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName", now))}
-        if now == configuration.name:
-            keep.add(previous(aws, to, now))
+        keep.add(before(aws, to, now, configuration.content))
     configs, used = configurations(aws, to), models_in(configuration.content)
     for one in configs:
         if one.name in keep:
@@ -140,12 +138,6 @@ def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
     if not wanted.settings.ttl:
         old += optional("ending", aws, to)
     return old
-
-
-def previous(aws: Aws, to: str, name: str) -> str:
-    """The configuration that the one of this name took the place of; "" where there was none."""
-    seen = seen_or_none(Configuration.known(aws, to, name).describe)
-    return tags_of(aws, str(seen["EndpointConfigArn"])).get(REPLACES, "") if seen else ""
 
 
 def everything(aws: Aws, to: str) -> list[Resource]:

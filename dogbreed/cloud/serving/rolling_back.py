@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dogbreed import plan as planning
-from dogbreed.cloud.serving import hosting, rescaling, update
-from dogbreed.cloud.serving.hosted import Configuration, Model, endpoint_seen, models_in, seen_or_none
+from dogbreed.cloud.serving import rescaling, update
+from dogbreed.cloud.serving.hosted import Configuration, Model, endpoint_seen, models_in, previous, seen_or_none
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import DeploySettings
@@ -31,7 +31,7 @@ def plan(aws: Aws, own: DeploySettings, tell: Callable[[str], None]) -> Plan:
             f"project {aws.settings.project} has no endpoint here, which could go back",
             "a function or machines go back by deploying the run before: dogbreed deploy --run RUN",
         )
-    before = hosting.previous(aws, to, str(there["EndpointConfigName"]))
+    before = previous(aws, to, str(there["EndpointConfigName"]))
     if not before:
         raise DogbreedError(f"{aws.name(to)} has had one model only", "deploy another run: dogbreed deploy --run RUN")
     configuration = _known(aws, to, before)
