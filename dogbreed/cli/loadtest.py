@@ -198,7 +198,10 @@ def _expected(price: Price, count: int) -> str:
     if not price.by_use:
         return "which may cost money there" if price.hourly is None else f"which costs {dollars(price.hourly)} an hour"
     one = price.of_request(_UNSEEN_S)
-    return "at an unknown price" if one is None else f"at most about {dollars(one * count)} if each takes a second"
+    if one is None:
+        return "at an unknown price, so that --max-usd stops nothing"
+    of = f" at the prices of {price.elsewhere}; those of here are not known" if price.elsewhere else ""
+    return f"at most about {dollars(one * count)} if each takes a second{of}"
 
 
 def _keep(said: dict[str, Any]) -> None:

@@ -14,19 +14,30 @@ if TYPE_CHECKING:
 
     from dogbreed.capacity.load import Target
     from dogbreed.cloud.session import Aws
+    from dogbreed.pricing import Prices
+
+# The region whose prices by use the packaged table knows.
+_KNOWN = "us-east-1"
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars, None where not known: `hourly` of all instances, or by use: a request, and a second of it."""
+    """US dollars, None where not known: `hourly` of all instances, or by use: a request, and a second of it.
+
+    elsewhere: the region that the prices by use are of, where those of the service's own are not known.
+    """
 
     hourly: Decimal | None = None
     request: Decimal | None = None
     second: Decimal | None = None
     by_use: bool = False
+    elsewhere: str = ""
 
     def of_request(self, seconds: float) -> Decimal | None:
-        """One request that takes so long; nothing more than the instances where these cost by the hour."""
+        """One request that takes so long, by the prices of `elsewhere` if need be; 0 where instances cost by the hour.
+
+        It is for a limit: nothing is spent without one because a region's prices are not known.
+        """
         if not self.by_use:
             return Decimal(0)
         if self.request is None or self.second is None:
@@ -34,9 +45,9 @@ class Price:
         return self.request + self.second * Decimal(str(seconds))
 
     def per_million(self, rate: float, seconds: float) -> Decimal | None:
-        """A million requests at `rate` a second, each of which takes `seconds`."""
+        """A million requests at `rate` a second, each of which takes `seconds`; None where not known of here."""
         if self.by_use:
-            one = self.of_request(seconds)
+            one = None if self.elsewhere else self.of_request(seconds)
             return None if one is None else one * 1_000_000
         if self.hourly is None or rate <= 0:
             return None
@@ -104,6 +115,7 @@ def _drain(stream: object) -> None:
 
 def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     """An endpoint by its name, with its instances as they are now; DogbreedError where it does not serve."""
+    from dogbreed.cloud.serving.client import component_of
     from dogbreed.cloud.serving.load_targets import EndpointTarget
     from dogbreed.errors import DogbreedError
     from dogbreed.pricing import Prices
@@ -118,9 +130,8 @@ def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     for variant in seen["ProductionVariants"]:
         own = wanted.get(variant["VariantName"], {})
         if serverless := own.get("ServerlessConfig"):
-            memory = serverless["MemorySizeInMB"]
-            figure = table.other(f"sagemaker_serverless_second_{memory}", aws.region)
-            price = Price(request=Decimal(0), second=figure.usd if figure else None, by_use=True)
+            seconds, where = _by_use(table, aws.region, f"sagemaker_serverless_second_{serverless['MemorySizeInMB']}")
+            price = Price(request=Decimal(0), second=seconds, by_use=True, elsewhere=where)
             return Tested(EndpointTarget(aws, name, photos), f"serverless endpoint {name}", 1, price, away=True)
         figure = table.hourly(own.get("InstanceType", ""), aws.region, "hosting")
         instances = variant.get("CurrentInstanceCount", 0)
@@ -128,7 +139,9 @@ def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
         hourly = hourly + figure.usd * instances if figure else Decimal("NaN")
     known = Price(None if hourly.is_nan() else hourly)
     words = f"endpoint {name} ({count} x {next(iter(wanted.values())).get('InstanceType', 'instance')})"
-    return Tested(EndpointTarget(aws, name, photos), words, max(1, count), known, away=True)
+    # One without a model of its own has it by a component.
+    model = "" if all("ModelName" in one for one in wanted.values()) else component_of(aws, name)
+    return Tested(EndpointTarget(aws, name, photos, model), words, max(1, count), known, away=True)
 
 
 def function(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
@@ -140,13 +153,20 @@ def function(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     seen = aws.client("lambda").get_function_configuration(FunctionName=name, Qualifier=LIVE)
     table, memory = Prices.load(), int(seen["MemorySize"])
     processor = "arm" if "arm64" in seen.get("Architectures", ()) else "x86"
-    million, second = (
-        table.other("lambda_request", aws.region),
-        table.other(f"lambda_{processor}_gb_second", aws.region),
-    )
+    million, _ = _by_use(table, aws.region, "lambda_request")
+    second, where = _by_use(table, aws.region, f"lambda_{processor}_gb_second")
     price = Price(
-        request=million.usd / 1_000_000 if million else None,
-        second=second.usd * memory / 1024 if second else None,
+        request=None if million is None else million / 1_000_000,
+        second=None if second is None else second * memory / 1024,
         by_use=True,
+        elsewhere=where,
     )
     return Tested(FunctionTarget(aws, name, photos), f"function {name} of {memory} MB", 1, price, away=True)
+
+
+def _by_use(table: Prices, region: str, key: str) -> tuple[Decimal | None, str]:
+    """A price, and "" or the other region that it is of; None where it is not known there either."""
+    if figure := table.other(key, region):
+        return figure.usd, ""
+    figure = table.other(key, _KNOWN)
+    return (figure.usd, _KNOWN) if figure else (None, "")

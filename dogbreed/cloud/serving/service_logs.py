@@ -25,7 +25,9 @@ _OF_MACHINES = "ec2/"
 def groups(aws: Aws, door: str) -> list[str]:
     """The log groups of a service, with that of the function in front of it."""
     if door in ("endpoint", "serverless"):
-        return [f"/aws/sagemaker/Endpoints/{aws.name(door)}", f"/aws/lambda/{aws.name(door)}-front"]
+        containers = f"/aws/sagemaker/Endpoints/{aws.name(door)}"
+        more = [f"/aws/sagemaker/InferenceComponents/{aws.name(door)}-model"] if door == "endpoint" else []
+        return [containers, *more, f"/aws/lambda/{aws.name(door)}-front"]
     return [f"/aws/lambda/{aws.name(door)}"] if door == "lambda" else [f"/dogbreed/{aws.settings.project}"]
 
 
@@ -35,7 +37,7 @@ def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLin
     UsageError where the service has never written anything.
     """
     names, seen, begin = groups(aws, door), dict[str, int](), int(since * 1000)
-    prefix = {"logStreamNamePrefix": _OF_MACHINES} if door == "ec2" else {}
+    prefix = _OF_MACHINES if door == "ec2" else ""
     with ThreadPoolExecutor(len(names)) as pool:
         while True:
             found = list(pool.map(partial(_events, aws, begin, prefix), names))
@@ -56,14 +58,16 @@ def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLin
             time.sleep(_LOOK_EVERY_S)
 
 
-def _events(aws: Aws, begin: int, prefix: dict[str, str], group: str) -> list[dict[str, Any]] | None:
-    """FilterLogEvents from `begin` (ms since 1970) on; None where there is no such group."""
+def _events(aws: Aws, begin: int, prefix: str, group: str) -> list[dict[str, Any]] | None:
+    """FilterLogEvents from `begin` (ms since 1970) on, of streams that begin so; None where there is no such group."""
     pages = aws.client("logs").get_paginator("filter_log_events")
+    only = {"logStreamNamePrefix": prefix} if prefix else {}
     try:
         found = [
             {**event, "host": event["logStreamName"].rsplit("/", 1)[-1][-20:]}
-            for page in pages.paginate(logGroupName=group, startTime=begin, **prefix)
+            for page in pages.paginate(logGroupName=group, startTime=begin, **only)
             for event in page["events"]
+            if event["logStreamName"].startswith(prefix)
         ]
     except ClientError as error:
         if is_missing(error):
