@@ -112,7 +112,7 @@ class Role(Resource):
     def delete(self, found: Found) -> None:
         """Take everything off it, then remove it."""
         with _gone_already():
-            self._strip([*found.content.get("other policies", ()), _POLICY])
+            self._strip([*found.content.get("other policies", ()), *([_POLICY] if found.content.get("policy") else [])])
             for profile in self._pages("list_instance_profiles_for_role", "InstanceProfiles"):
                 with _gone_already():
                     self._iam.remove_role_from_instance_profile(
