@@ -1,6 +1,7 @@
 """One container of an endpoint, as `docker run IMAGE serve` would make it: files, variables, and questions to it.
 
 Its /opt/ml/model is the unpacked model, the rest of the system is read-only, its port 8080 is reached by a unix socket.
+Its files are the image's where builds are real (see `images_buildah`), else this machine's and the image's modules.
 Where hosts are plain processes, /opt/ml/model is a folder elsewhere and the port one that is free.
 """
 
@@ -16,7 +17,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -239,11 +240,11 @@ class Container:
         relays = [("127.0.0.1", port, self._cloud.socket), (_CREDENTIALS_AT, 80, self._cloud.socket)]
         # The entry point of the project's image; one without it has the command itself.
         entry = ["python", "-m", _ENTRY] if (code / f"{_ENTRY.replace('.', '/')}.py").exists() else ["dogbreed"]
-        return Spec(
+        spec = Spec(
             command=[*entry, "serve"],
             output=pipe,
             folder=Path("/"),
-            environment=self._environment(code),
+            environment=self._environment(self._begin(code)),
             address=_ADDRESS,
             hostname="model",
             covers=container.covers(self._folder),
@@ -252,13 +253,33 @@ class Container:
             inlet=self._inlet,
             first=True,
         )
+        root = images.root(self._cloud, image) if self._network else None
+        return self._in_image(spec, root) if root else spec
 
-    def _environment(self, code: Path) -> dict[str, str]:
-        isolated = self._network is not None
-        variables = container.environment("" if isolated else os.fspath(self._folder))
+    def _in_image(self, spec: Spec, root: Path) -> Spec:
+        """The same in the image's own files, with its own Python and as its user."""
+        told = images.settings(self._cloud, self._served.image)
+        (self._folder / "tmp").chmod(0o1777)
+        return replace(
+            spec,
+            command=[*(told.get("Entrypoint") or ["dogbreed"]), "serve"],
+            folder=Path(told.get("WorkingDir") or "/"),
+            # Docker's home of a user who has no name.
+            environment=self._environment({"HOME": "/"} | dict(pair.split("=", 1) for pair in told.get("Env") or [])),
+            covers={},
+            binds={place: self._folder / place[1:] for place in ("/opt/ml", "/tmp")},
+            root=root,
+            user=told.get("User") or "",
+        )
+
+    def _begin(self, code: Path) -> dict[str, str]:
+        variables = container.environment("" if self._network else os.fspath(self._folder))
         variables |= images.environment(self._cloud, self._served.image) or {}
-        variables["PYTHONPATH"] = _CODE if isolated else os.fspath(code)
-        variables["AWS_REGION"] = self._served.region
+        return variables | {"PYTHONPATH": _CODE if self._network else os.fspath(code)}
+
+    def _environment(self, begin: Mapping[str, str]) -> dict[str, str]:
+        isolated = self._network is not None
+        variables = {**begin, "AWS_REGION": self._served.region}
         if self._served.network:
             path = f"/v2/credentials/{self._token}"
             variables["AWS_ENDPOINT_URL"] = self._cloud.url

@@ -66,6 +66,12 @@ def root(cloud: Cloud, uri: str) -> Path | None:
     return images_buildah.root(manifest["layers"][-1]["digest"]) if manifest else None
 
 
+def settings(cloud: Cloud, uri: str) -> dict[str, Any]:
+    """What an image that has a `root` is to be run with, in Docker's words: Env, Entrypoint, User, WorkingDir ..."""
+    manifest = _manifest(cloud, uri)
+    return images_buildah.settings(manifest["layers"][-1]["digest"]) if manifest else {}
+
+
 def _told(cloud: Cloud, uri: str) -> dict[str, Any]:
     """The control `image`: where the files of an image are, and what it sets."""
     found = {"code": code(cloud, uri), "files": files(cloud, uri), "root": root(cloud, uri)}

@@ -7,10 +7,12 @@ said by buildah's own variables.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 BASE = "REHEARSE_IMAGE_BASE"
 # What of the stand-in's environment a build gets.
@@ -36,6 +38,12 @@ def root(digest: str) -> Path | None:
                 return None
             _mounted[digest] = Path(_buildah("mount", made))
         return _mounted[digest]
+
+
+def settings(digest: str) -> dict[str, Any]:
+    """What the image of `digest` says of itself and has from its base: Env, Entrypoint, User, WorkingDir ..."""
+    told: dict[str, Any] = json.loads(_buildah("inspect", "--type", "image", _name(digest)))
+    return dict(told["Docker"]["config"])
 
 
 def end() -> None:

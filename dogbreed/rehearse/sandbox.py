@@ -42,6 +42,8 @@ class Spec:
     keeps the host when its main program has ended. What Python needs stays visible below covers, read-only. A file
     `note` (a path inside) gets the number of the process to send HALTS of image/host.py to, which end the host. With
     `first` the command itself is process 1, as in a container: deaf to every signal that it does not handle.
+    `root` is a whole file system in place of this machine's, read-only but for `binds`; covers mean nothing in it, and
+    Python is its own. The command then runs as `user` (USER:GROUP by number), where this machine lets users change.
     """
 
     command: Sequence[str]
@@ -60,6 +62,8 @@ class Spec:
     keep: Sequence[Path] = ()
     note: str = ""
     first: bool = False
+    root: Path | None = None
+    user: str = ""
 
 
 class Network:
@@ -236,6 +240,8 @@ def _told(spec: Spec, network: Network | None) -> dict[str, object]:
         "note": spec.note,
         "stay": spec.stay,
         "first": spec.first,
+        "root": os.path.realpath(spec.root) if spec.root else "",
+        "user": spec.user,
         "read_only": spec.read_only,
     }
 

@@ -36,7 +36,7 @@ from dogbreed.rehearse.cloud import Cloud
 # The files that add to what moto can do; one that is not there yet is left out.
 SERVICES = (
     *("account", "s3", "vpc", "quotas", "sagemaker", "studio", "ec2", "ssm"),
-    *("images", "images_downloads", "endpoints", "functions", "schedules"),
+    *("endpoints", "functions", "images", "images_downloads", "schedules"),
     *("groups", "balancers", "alarms", "embedded_metrics", "scaling", "budgets"),
 )
 

@@ -162,6 +162,35 @@ def test_a_host_has_folders_of_its_own_and_writes_nowhere_else(network: Network,
     assert not Path("/usr/file").exists()
 
 
+def test_a_root_takes_the_place_of_this_machines_files(network: Network, tmp_path: Path) -> None:
+    """A root with nothing in it but the programs that the script calls."""
+    root, own = tmp_path / "root", tmp_path / "own"
+    root.mkdir()
+    own.mkdir()
+    script = """
+    echo /*
+    (echo x >/file) 2>/dev/null || echo refused
+    echo x >/own/file
+    echo x >/dev/null && ls /proc | grep -c '^[0-9]'
+    """
+    programs = {name: Path(name) for name in ("/bin", "/lib", "/lib64", "/usr") if Path(name).exists()}
+    made = spec(tmp_path, script, root=root, binds={"/own": own, **programs}, covers={"/mnt": own})
+    assert Host.start(made, network).wait(30) == 0
+    seen, refused, processes = said(tmp_path).splitlines()
+    assert (seen.split(), refused) == (sorted([*programs, "/dev", "/own", "/proc", "/sys"]), "refused")
+    assert int(processes) < 6
+    assert (own / "file").read_text() == "x\n"
+
+
+def test_a_root_whose_folders_lead_elsewhere_is_refused(network: Network, tmp_path: Path) -> None:
+    root, own = tmp_path / "root", tmp_path / "own"
+    root.mkdir()
+    own.mkdir()
+    (root / "tmp").symlink_to(own)
+    with pytest.raises(DogbreedError, match="/tmp of the image is a link"):
+        Host.start(spec(tmp_path, "", root=root, binds={"/tmp": tmp_path}), network)
+
+
 def test_a_host_cannot_reach_the_hardware(network: Network, tmp_path: Path) -> None:
     script = """
     ls /dev; echo x >/dev/null; head -c3 /dev/urandom | wc -c; echo shm >/dev/shm/x

@@ -19,17 +19,21 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pip
 import pytest
+from deployed import another
 from program import dogbreed
 from service import jpeg
-from standin import until
+from standin import QUICK, until
 
 from dogbreed.infer.predictor import Predictor
-from dogbreed.rehearse.state import StandIn
+from dogbreed.rehearse import sandbox
+from dogbreed.rehearse.state import Server, StandIn
 from dogbreed.run import STARTER, Run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -205,6 +209,14 @@ def ask(url: str, body: bytes | None = None) -> tuple[int, bytes]:
         return 0, b""
 
 
+def says_as_much(answer: bytes, photo: bytes, run: Run) -> None:
+    """Check an answer of the service against the predictor of this machine."""
+    mine, (theirs,) = Predictor.open(run).predict(photo).to_json(), json.loads(answer)
+    assert [one["breed"] for one in theirs["top"]] == [one["breed"] for one in mine["top"]]
+    for one, other in zip(theirs["top"], mine["top"], strict=True):
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-3)
+
+
 def test_the_service_answers_as_the_predictor_does_without_any_right(image: Image, tmp_path: Path) -> None:
     port = free_port()
     with open(tmp_path / "log", "w") as log:
@@ -220,12 +232,7 @@ def test_the_service_answers_as_the_predictor_does_without_any_right(image: Imag
         photo = jpeg(7)
         code, body = ask(f"http://127.0.0.1:{port}/invocations", photo)
         assert code == 200, body
-        mine = Predictor.open(Run.open(STARTER)).predict(photo).to_json()
-        theirs = json.loads(body)
-        theirs = theirs[0] if isinstance(theirs, list) else theirs
-        assert [one["breed"] for one in theirs["top"]] == [one["breed"] for one in mine["top"]]
-        for one, other in zip(theirs["top"], mine["top"], strict=True):
-            assert one["probability"] == pytest.approx(other["probability"], abs=1e-3)
+        says_as_much(body, photo, Run.open(STARTER))
 
         kind, *check = image.config["Healthcheck"]["Test"]
         assert kind == "CMD"
@@ -275,17 +282,70 @@ def test_inside_lambda_the_runtime_client_is_what_begins(image: Image) -> None:
     assert asked.startswith("GET /2018-06-01/runtime/invocation/next "), asked
 
 
-def test_the_stand_in_builds_it_as_well_and_gives_its_whole_file_system(image: Image, tmp_path: Path) -> None:
-    """Where it is told of a base; the steps are those of the build before, which buildah has kept."""
+@pytest.fixture(scope="module")
+def built(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    """A stand-in that is told of a base, and the image that its CodeBuild makes of it.
+
+    The steps are those of the build before, which buildah has kept.
+    """
     base = f"localhost/{NAME}-base:1"
-    with StandIn(REHEARSE_IMAGE_BASE=base) as server:
+    with StandIn(**QUICK, REHEARSE_IMAGE_BASE=base) as server:
         words = ["image", "build", "--base", base, "--run", "starter", "--yes", "--json", "--no-config"]
-        done = dogbreed(*words, cwd=tmp_path, timeout=300, **server.environment)
+        done = dogbreed(*words, cwd=tmp_path_factory.mktemp("built"), timeout=300, **server.environment)
         assert done.returncode == 0, done.stderr
-        held = server.ask("image", uri=json.loads(done.stdout)["image"])
-        whole = Image(image.name, held["root"])
-        code = "import dogbreed.serve.server, onnxruntime; print(dogbreed.__file__)"
-        assert whole.run("-c", code, entry=["python"]) == (0, "/opt/dogbreed/dogbreed/__init__.py\n")
-        model = Path(held["root"]) / "opt/ml/model/model.onnx"
-        assert model.read_bytes() == (Path(held["files"]) / "opt/ml/model/model.onnx").read_bytes()
+        yield server, json.loads(done.stdout)["image"]
     assert "rehearse" not in buildah("containers", "--format", "{{.ContainerName}}")
+
+
+def test_the_stand_in_builds_it_as_well_and_gives_its_whole_file_system(
+    image: Image, built: tuple[Server, str]
+) -> None:
+    server, uri = built
+    held = server.ask("image", uri=uri)
+    whole = Image(image.name, held["root"])
+    code = "import dogbreed.serve.server, onnxruntime; print(dogbreed.__file__)"
+    assert whole.run("-c", code, entry=["python"]) == (0, "/opt/dogbreed/dogbreed/__init__.py\n")
+    model = Path(held["root"]) / "opt/ml/model/model.onnx"
+    assert model.read_bytes() == (Path(held["files"]) / "opt/ml/model/model.onnx").read_bytes()
+
+
+def inside(root: Path) -> list[int]:
+    """The processes whose whole file system is this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if (path / "root").samefile(root):
+                found.append(int(path.name))
+    return found
+
+
+@pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "no namespaces")
+def test_an_endpoint_runs_in_the_files_of_the_image_and_as_its_user(
+    built: tuple[Server, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deployed by the command, with a model that is not the one in the image; its container has no other Python."""
+    server, uri = built
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    root, other = Path(server.ask("image", uri=uri)["root"]), another(tmp_path / "other")
+    assert inside(root) == []
+    server.ask("speed", speed=20)
+    words = ["deploy", "--to", "endpoint", "--run", other.path, "--image", uri, "--no-front", "--no-config"]
+    done = dogbreed(*words, "--yes", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    processes = inside(root)
+    assert processes
+    for pid in processes:
+        assert "Uid:\t10001\t10001\t10001\t10001\n" in Path(f"/proc/{pid}/status").read_text()
+        assert os.statvfs(f"/proc/{pid}/root").f_flag & os.ST_RDONLY
+        assert Path(f"/proc/{pid}/exe").samefile(root / sys.base_prefix.lstrip("/") / "bin/python")
+
+    photo, name = jpeg(11), json.loads(done.stdout)["name"]
+    runtime = boto3.client("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(EndpointName=name, ContentType="image/jpeg", Body=photo)
+    says_as_much(answer["Body"].read(), photo, other)
+
+    boto3.client("sagemaker").delete_endpoint(EndpointName=name)
+    until(lambda: inside(root) == [])

@@ -264,21 +264,14 @@ def _furnish(made: Container, modules: dict[str, Path]) -> None:
         kernel.no_new_privileges()
     user = made.told["user"] or made.told["config"].get("User")
     if user and kernel.has_users() and _may_run(user):
-        _become_user(user)
-
-
-def _become_user(told: str) -> None:
-    user, _, group = told.partition(":")
-    os.setgroups([])
-    os.setgid(int(group or user))
-    os.setuid(int(user))
+        kernel.become_user(user)
 
 
 def _may_run(user: str) -> bool:
     """Whether another user gets at this interpreter, which may lie below somebody's home."""
     if (child := os.fork()) == 0:
         try:
-            _become_user(user)
+            kernel.become_user(user)
             os._exit(0 if os.access(sys.executable, os.X_OK) else 1)
         finally:
             os._exit(1)

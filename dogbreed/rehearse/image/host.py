@@ -324,6 +324,9 @@ def _become(told: dict[str, Any]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, *HALTS):
         signal.signal(number, signal.SIG_DFL)
     try:
+        if told.get("user") and kernel.has_users():
+            kernel.become_user(told["user"])
+            kernel.die_with_parent()  # which the kernel forgets with the user
         os.execvpe(told["command"][0], told["command"], told["environment"])
     except OSError as error:
         os.write(2, f"{told['command'][0]}: {error.strerror}\n".encode())

@@ -20,6 +20,7 @@ _NEW_NS, _NEW_UTS, _NEW_IPC, _NEW_USER, _NEW_PID, _NEW_NET = (
 _SEEN = {"uts": _NEW_UTS, "ipc": _NEW_IPC, "mnt": _NEW_NS}
 _RDONLY, _REMOUNT, _BIND, _REC, _PRIVATE, _RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
 _NOSUID, _NODEV, _NOEXEC = 2, 4, 8
+_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
 _LAST_RIGHT = 63  # numbers beyond the kernel's last one are refused, which is no harm
 # CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_MKNOD: linux/capability.h.
@@ -124,11 +125,56 @@ def _enter(holder: int, kind: str, flag: int) -> None:
 
 
 def furnish(told: dict[str, Any]) -> None:
-    """Die with the parent; a name and mounts of its own: own folders over those of this machine, the rest read-only."""
+    """Die with the parent; a name and mounts of its own: own folders over those of this machine, the rest read-only.
+
+    Where there is a `root`, that takes the place of this machine's files.
+    """
     die_with_parent()
     _do("unshare", _NEW_NS | _NEW_UTS | _NEW_IPC)
     socket.sethostname(told["hostname"])
     _mount("none", "/", None, _REC | _PRIVATE)
+    root = told["root"]
+    if root:
+        _lay_out(root, told["binds"])
+    else:
+        _cover(told)
+    _devices(f"{root}/dev")
+    _mount("proc", f"{root}/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    nothing = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    for path in _PERILS:
+        with suppress(OSError):
+            _bind(nothing, f"{root}{path}")
+    os.close(nothing)
+    for path in (f"{root}/proc/sys", f"{root}/sys"):
+        with suppress(OSError):
+            _mount(path, path, None, _BIND)
+            _make_read_only(path)
+    if root:
+        os.chdir(root)
+        # The old root lies on the new one then, until it is taken off: pivot_root(2).
+        _do("pivot_root", b".", b".")
+        _do("umount2", b".", _DETACH)
+        os.chdir("/")
+    give_up_rights()
+
+
+def _lay_out(root: str, binds: dict[str, str]) -> None:
+    """Make a folder a mount, with `binds` and this machine's /sys in it; the rest is read-only."""
+    _mount(root, root, None, _BIND)
+    shown = binds | {"/sys": "/sys"}
+    for inside in (*shown, "/dev", "/proc"):
+        if os.path.realpath(root + inside) != root + inside:
+            raise OSError(f"{inside} of the image is a link")
+    for inside, outside in shown.items():
+        descriptor = os.open(outside, os.O_PATH | os.O_CLOEXEC)
+        _bind(descriptor, root + inside)
+        os.close(descriptor)
+    for name in ("dev", "proc"):
+        Path(root, name).mkdir(exist_ok=True)
+    _make_read_only(root)
+
+
+def _cover(told: dict[str, Any]) -> None:
     before = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     kept, covers, binds = (
         {inside: os.open(outside, os.O_PATH | os.O_CLOEXEC) for inside, outside in paths if Path(outside).exists()}
@@ -150,18 +196,6 @@ def furnish(told: dict[str, Any]) -> None:
         if told["read_only"] and not any(path == inside or path.startswith(f"{inside}/") for inside in own):
             with suppress(OSError):
                 _make_read_only(path)
-    _devices()
-    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    nothing = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
-    for path in _PERILS:
-        with suppress(OSError):
-            _bind(nothing, path)
-    os.close(nothing)
-    for path in ("/proc/sys", "/sys"):
-        with suppress(OSError):
-            _mount(path, path, None, _BIND)
-            _make_read_only(path)
-    give_up_rights()
 
 
 def give_up_rights() -> None:
@@ -223,23 +257,33 @@ def has_users() -> bool:
     return int(Path("/proc/self/uid_map").read_text().split()[2]) > 1
 
 
-def _devices() -> None:
-    """A /dev with what every program may use, and graphics cards; no disks."""
+def become_user(told: str) -> None:
+    """Go on as USER:GROUP, or USER and the group of the same number."""
+    user, _, group = told.partition(":")
+    os.setgroups([])
+    os.setgid(int(group or user))
+    os.setuid(int(user))
+
+
+def _devices(top: str) -> None:
+    """A /dev, at `top`, with what every program may use, and graphics cards; no disks."""
     names = [Path("/dev", name) for name in ("null", "zero", "full", "random", "urandom", "tty")]
     names += [path for kind in ("nvidia*", "dri", "kfd") for path in Path("/dev").glob(kind)]
-    opened = {os.fspath(path): os.open(path, os.O_PATH | os.O_CLOEXEC) for path in names if path.exists()}
-    _mount("tmpfs", "/dev", "tmpfs", _NOSUID | _NOEXEC)
-    for inside, descriptor in opened.items():
-        _bind(descriptor, inside)
+    opened = {path.relative_to("/dev"): os.open(path, os.O_PATH | os.O_CLOEXEC) for path in names if path.exists()}
+    _mount("tmpfs", top, "tmpfs", _NOSUID | _NOEXEC)
+    for place, descriptor in opened.items():
+        _bind(descriptor, f"{top}/{place}")
         os.close(descriptor)
     for name in ("shm", "pts"):
-        Path("/dev", name).mkdir()
-    _mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV)
+        Path(top, name).mkdir()
+    _mount("tmpfs", f"{top}/shm", "tmpfs", _NOSUID | _NODEV)
     with suppress(OSError):
-        _do("mount", b"devpts", b"/dev/pts", b"devpts", ctypes.c_ulong(_NOSUID | _NOEXEC), b"newinstance,ptmxmode=0666")
-        Path("/dev/ptmx").symlink_to("pts/ptmx")
+        kind = b"devpts"
+        options = b"newinstance,ptmxmode=0666"
+        _do("mount", kind, f"{top}/pts".encode(), kind, ctypes.c_ulong(_NOSUID | _NOEXEC), options)
+        Path(top, "ptmx").symlink_to("pts/ptmx")
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
-        Path("/dev", name).symlink_to(f"/proc/self/fd{target}")
+        Path(top, name).symlink_to(f"/proc/self/fd{target}")
 
 
 def enter_files(process: int) -> None:
