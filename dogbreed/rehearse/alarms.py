@@ -18,7 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -52,14 +51,6 @@ class Fired:
     at: float
 
 
-_LISTENERS: WeakKeyDictionary[Cloud, list[Callable[[Fired], None]]] = WeakKeyDictionary()
-
-
-def on_scaling(cloud: Cloud, function: Callable[[Fired], None]) -> None:
-    """Let `function` hear of every alarm whose action is a scaling policy: AWS has no call for that."""
-    _LISTENERS.setdefault(cloud, []).append(function)
-
-
 class Alarms:
     """Evaluates the alarms in one thread and does what they ask in another."""
 
@@ -68,9 +59,14 @@ class Alarms:
         self._delay = float(os.environ.get("REHEARSE_METRIC_DELAY_S", "10"))
         self._wake = threading.Event()
         self._asked: queue.SimpleQueue[tuple[Alarm, Fired, str]] = queue.SimpleQueue()
-        self.records = Records(cloud, self._wake.set, self._changed)
+        self._scaling: list[Callable[[Fired], None]] = []
+        self.records = Records(cloud, self._wake.set, self._ask)
         for work in (self._watch, self._act):
             threading.Thread(target=work, daemon=True).start()
+
+    def on_scaling(self, function: Callable[[Fired], None]) -> None:
+        """Let `function` hear of every alarm whose action is a scaling policy: AWS has no call for that."""
+        self._scaling.append(function)
 
     def _watch(self) -> None:
         clock = self._cloud.clock
@@ -101,7 +97,7 @@ class Alarms:
             logging.exception("alarm %s", alarm.name)
             return
         if self.records.judged(alarm, state, reason, data):
-            self._changed(alarm)
+            self._ask(alarm)
         elif now - alarm.asked_at >= _SLOW_S - 1:
             # A policy is asked again each minute for as long as its alarm lasts.
             self._ask(alarm, only=_SCALES)
@@ -115,9 +111,6 @@ class Alarms:
         value = values[alarm.told]
         points: Points = value if isinstance(value, dict) else dict.fromkeys(times, value)
         return [(at, points.get(at)) for at in times]
-
-    def _changed(self, alarm: Alarm) -> None:
-        self._ask(alarm)
 
     def _ask(self, alarm: Alarm, only: str = "") -> None:
         if not alarm.request.get("ActionsEnabled", True):
@@ -133,7 +126,7 @@ class Alarms:
             alarm, fired, reason = self._asked.get()
             try:
                 if fired.action.startswith(_SCALES):
-                    for function in _LISTENERS.get(self._cloud, []):
+                    for function in self._scaling:
                         function(fired)
                 elif fired.action.startswith("arn:aws:sns:"):
                     self._publish(alarm, fired, reason)
@@ -169,7 +162,7 @@ def add(cloud: Cloud) -> None:
     cloud.handle("cloudwatch", "ListMetrics", queries.list)
     cloud.handle("cloudwatch", "GetMetricStatistics", queries.statistics)
     cloud.handle("cloudwatch", "GetMetricData", queries.data)
-    alarms = Alarms(cloud, queries)
+    cloud.alarms = alarms = Alarms(cloud, queries)
     alarms.records.register()
     cloud.on_reset(metrics.clear)
     cloud.on_reset(alarms.records.clear)

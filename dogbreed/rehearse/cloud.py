@@ -26,6 +26,7 @@ from dogbreed.rehearse.clock import Clock
 from dogbreed.rehearse.faults import Faults
 
 if TYPE_CHECKING:
+    from dogbreed.rehearse.alarms import Alarms
     from dogbreed.rehearse.calls import Call, Passed
     from dogbreed.rehearse.quotas import Quotas
 
@@ -48,6 +49,7 @@ class Cloud:
         self.socket = folder / "server.sock"
         self.calls = Calls()
         self.quotas: Quotas
+        self.alarms: Alarms
         self.clock = Clock(float(os.environ.get("REHEARSE_SPEED", "1")))
         # What a container asks for its credentials with -> the ARN of its role.
         self.roles_of_containers: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse.calls import AwsError
 from dogbreed.rehearse.endpoint_capture import Capture
-from dogbreed.rehearse.endpoint_replica import BrokenError
+from dogbreed.rehearse.endpoint_container import BrokenError
 from dogbreed.rehearse.endpoint_state import ANSWERS
 
 if TYPE_CHECKING:

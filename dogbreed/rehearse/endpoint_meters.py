@@ -184,6 +184,8 @@ class Publisher(threading.Thread):
                 self._send()
             except (ClientError, BotoCoreError) as error:
                 logging.warning("metrics of endpoints were not taken: %s", error)
+            except Exception:  # a thread that ends would leave all endpoints without metrics
+                logging.exception("metrics of endpoints")
 
     def end(self) -> None:
         """End it."""

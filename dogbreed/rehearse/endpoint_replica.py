@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dogbreed.errors import DogbreedError
-from dogbreed.rehearse.endpoint_container import GRACE_S, BrokenError, Container
+from dogbreed.rehearse.endpoint_container import GRACE_S, Container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -156,6 +156,3 @@ class Replica:
         """Whether the clock says so; one that is `alive` may only be slow on this machine, whose clock counts too."""
         by_clock = self._cloud.clock.time() - begun[0] > self._healthy_s
         return by_clock and (not alive or time.monotonic() - begun[1] > _AT_LEAST_S)
-
-
-__all__ = ["HEALTHY_S", "BrokenError", "Replica"]

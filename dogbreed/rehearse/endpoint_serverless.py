@@ -38,7 +38,6 @@ class ServerlessVariant(Variant):
         self._open, self._closed = 0, False
         self._over = threading.Event()
         self._reaper = threading.Thread(target=self._reap, daemon=True, name=f"{self.name} reaper")
-        self._reaper.start()
 
     @property
     def can_answer(self) -> bool:
@@ -94,6 +93,7 @@ class ServerlessVariant(Variant):
     def start(self, count: int, stop: threading.Event) -> None:
         """Start what is provisioned, or one environment to see that it answers. Raises UnhealthyError."""
         super().start(max(1, self.wanted.get("ProvisionedConcurrency", 0)), stop)
+        self._reaper.start()
 
     def resize(self, stop: threading.Event) -> None:
         """Come to the wanted concurrency. Raises UnhealthyError."""
@@ -111,18 +111,22 @@ class ServerlessVariant(Variant):
             pass
         self._over.set()
         super().end()
-        self._reaper.join()
+        self._end_reaper()
 
     def abandon(self) -> None:
         """End all at once."""
         self._closed = True
         self._over.set()
         super().abandon()
-        self._reaper.join()
+        self._end_reaper()
 
     def capacity(self) -> dict[str, Any]:
         """What of it depends on its kind."""
         return {"CurrentServerlessConfig": dict(self.current), "DesiredServerlessConfig": dict(self.wanted)}
+
+    def _end_reaper(self) -> None:
+        if self._reaper.is_alive():
+            self._reaper.join()
 
     def _reap(self) -> None:
         """End environments that have been idle for long, but for those that are provisioned."""

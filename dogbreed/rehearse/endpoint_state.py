@@ -47,11 +47,6 @@ class Endpoint(Record):
         """Its EndpointStatus."""
         return self.state
 
-    @property
-    def live(self) -> Fleet | None:
-        """The fleet that DescribeEndpoint shows."""
-        return self.fleets[0] if self.fleets else None
-
     def enter(self, cloud: Cloud, state: str, failure: str = "") -> None:
         """Go on to another state, for a reason where it is a bad one."""
         with self.lock:
@@ -112,7 +107,8 @@ class Endpoint(Record):
         """All that DescribeEndpoint shows."""
         with self.lock:
             shown = self.summary() | {"EndpointConfigName": self.config}
-            if fleet := self.live:
+            if self.fleets:
+                fleet = self.fleets[0]
                 shown["ProductionVariants"] = [one.describe() for one in fleet.variants]
                 if fleet.shadows:
                     shown["ShadowProductionVariants"] = [one.describe() for one in fleet.shadows]

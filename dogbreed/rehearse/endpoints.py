@@ -46,8 +46,6 @@ class Hosting:
         self.models = Models(cloud)
         self.endpoints: Shelf[Endpoint] = Shelf("endpoint", "endpoint")
         self.components = Components(cloud, self.models, self.endpoints)
-        self._capture = Capture(cloud)
-        self._publisher = Publisher(cloud, self._measured)
         self._lock = threading.Lock()
         self._begin()
 
@@ -109,17 +107,13 @@ class Hosting:
     def _green(self, call: Call, endpoint: Endpoint, config: dict[str, Any], deployment: dict[str, Any]) -> Fleet:
         """The fleet that is to follow. Raises AwsError where it may not."""
         green = self._fleet(call.region, endpoint, config)
-        try:
-            self._retain(endpoint, green, call.params)
-            check_deployment(deployment, sum(one.desired for one in green.variants))
-            if green.variants[0].serverless and deployment:
-                raise invalid("DeploymentConfig is not supported for serverless endpoint")
-            if "RollingUpdatePolicy" not in deployment:
-                check_quota(self._cloud, green.wanted, self._used(call.region))
-            check_types(self._cloud, endpoint, green)
-        except AwsError:
-            green.abandon()
-            raise
+        self._retain(endpoint, green, call.params)
+        check_deployment(deployment, sum(one.desired for one in green.variants))
+        if green.variants[0].serverless and deployment:
+            raise invalid("DeploymentConfig is not supported for serverless endpoint")
+        if "RollingUpdatePolicy" not in deployment:
+            check_quota(self._cloud, green.wanted, self._used(call.region))
+        check_types(self._cloud, endpoint, green)
         return green
 
     def scale(self, call: Call) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Invoker:
 
     def run(self, function: Function, qualifier: str, payload: bytes, request: str = "") -> Outcome:
         """Call a function and wait for what comes of it; AwsError (429) where too many calls run."""
-        begun = self._cloud.clock.time()
+        begun, over = self._cloud.clock.time(), self._over
         version = function.chosen(qualifier, self._cloud.clock)
         executed = version.number if (alias := function.aliases.get(qualifier)) and alias.weights else ""
         named = "" if qualifier == LATEST else qualifier
@@ -116,6 +116,9 @@ class Invoker:
             outcome, values = self._run(lease, function.qualified(qualifier), payload, request or str(uuid.uuid4()))
         finally:
             self.pool.give_back(lease)
+        if over.is_set():  # what an account that was emptied meanwhile would find is of another one
+            return outcome
+        self._log(lease.environment, list(outcome.log))
         values |= {"Invocations": 1, "Errors": float(outcome.failed), "Throttles": 0}
         values["ConcurrentExecutions"] = lease.running
         if lease.shelf:
@@ -194,7 +197,6 @@ class Invoker:
             kind,
         )
         lines += writer.end(report)
-        self._log(environment, lines)
         return Outcome(request, body, status != "success", version.number, tuple(lines)), {"Duration": duration}
 
     def _start(self, environment: Environment, writer: Writer, lines: list[str]) -> None:

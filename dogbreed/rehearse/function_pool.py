@@ -126,7 +126,9 @@ class Pool:
         environment.idle_since = self._cloud.clock.time()
         keep = environment.lives()
         with self._lock:
-            self._running[key] -= 1
+            # Calls of an account that was emptied meanwhile are counted no more.
+            if environment in self._all:
+                self._running[key] -= 1
             shelf = lease.shelf
             kept = shelf is not None and environment in shelf.made
             if keep and kept and shelf and not shelf.given_up and len(shelf.made) <= shelf.wanted:

@@ -6,6 +6,7 @@ two remain moto's, and no function can use them. A change is in progress for a m
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -229,8 +230,11 @@ class Functions:
 
     def _ticking(self, over: threading.Event) -> None:
         while not over.wait(_LOOK_S):
-            self.invoker.pool.sweep()
-            self.invoker.metrics.send()
+            try:
+                self.invoker.pool.sweep()
+                self.invoker.metrics.send()
+            except Exception:  # a thread that ends would leave all functions without metrics
+                logging.exception("functions")
 
     def _changeable(self, call: Call) -> Function:
         """The function that a call is to change; AwsError while another change is in progress."""

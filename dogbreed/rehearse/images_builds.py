@@ -62,15 +62,13 @@ class Builds:
             if sum(not build.over for build in self._builds.values()) >= _AT_ONCE:
                 words = f"Cannot have more than {_AT_ONCE} builds in queue for the account"
                 raise AwsError("AccountLimitExceededException", words)
-            build = Build(
-                f"{project['name']}:{uuid.uuid4()}", call.region, number, dict(project), dict(call.params), call.who
-            )
+            name, clock = f"{project['name']}:{uuid.uuid4()}", self._cloud.clock
+            build = Build(name, call.region, number, dict(project), dict(call.params), call.who, clock.now)
             self._builds[build.id] = build
-        build.now = self._cloud.clock.now
-        build.enter("SUBMITTED")
-        thread = threading.Thread(target=run, args=[self._cloud, build], daemon=True)
-        thread.start()
-        self._threads.append(thread)
+            build.enter("SUBMITTED")
+            thread = threading.Thread(target=run, args=[self._cloud, build], daemon=True)
+            thread.start()
+            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         return {"build": build.describe()}
 
     def describe(self, call: Call) -> dict[str, Any]:
@@ -86,8 +84,7 @@ class Builds:
         name = call.params.get("projectName", "")
         if call.operation == "ListBuildsForProject":
             self._project(call.region, name)
-        builds = sorted(self._of(call.region, name), key=lambda build: build.started)
-        ids = [build.id for build in builds]
+        ids = [build.id for build in self._of(call.region, name)]
         return {"ids": ids if call.params.get("sortOrder") == "ASCENDING" else ids[::-1]}
 
     def stop(self, call: Call) -> dict[str, Any]:
@@ -114,6 +111,7 @@ class Builds:
     # -- helpers
 
     def _of(self, region: str, name: str = "") -> list[Build]:
+        """Oldest first."""
         builds = list(self._builds.values())
         return [build for build in builds if build.region == region and name in ("", build.project["name"])]
 

@@ -14,12 +14,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -61,11 +60,10 @@ class Build:
     project: dict[str, Any]
     told: dict[str, Any]
     who: str
+    now: Callable[[], datetime]
     status: str = "IN_PROGRESS"
     phases: list[dict[str, Any]] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
-    started: float = field(default_factory=time.monotonic)
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def over(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from dogbreed.rehearse import alarms, scaling_groups, scaling_metrics
+from dogbreed.rehearse import scaling_groups, scaling_metrics
 from dogbreed.rehearse.calls import PASS, AwsError, Call, Passed, page
 from dogbreed.rehearse.scaling_dimensions import DIMENSIONS
 from dogbreed.rehearse.scaling_engine import Engine
@@ -286,7 +286,7 @@ def add(cloud: Cloud) -> None:
     scaling = Scaling(cloud, records, engine)
     scaling.register()
     scaling_groups.add(cloud, records, engine)
-    alarms.on_scaling(cloud, engine.fired)
+    cloud.alarms.on_scaling(engine.fired)
     cloud.on_status(scaling.status)
     cloud.on_reset(records.clear)
     cloud.on_reset(engine.reset)

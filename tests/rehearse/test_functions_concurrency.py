@@ -211,6 +211,18 @@ def test_a_hundred_stay_unreserved(account: Server) -> None:
         )
 
 
+def test_a_call_that_a_reset_cuts_off_leaves_nothing(gated: Any, account: Server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(handlers.failed, {"wait": "nothing"})
+        standin.until(lambda: account.ask("status")["functions"] == ["f: 1 warm, 1 running"])
+        account.ask("reset")
+    assert running.result()[0]["errorType"] == "Runtime.ExitError"
+    made()
+    assert account.ask("status")["functions"] == ["f: 0 warm, 0 running"]
+    handlers.said()
+    assert sum(line.startswith("START") for line in handlers.reported(1)) == 1
+
+
 def test_a_machine_without_memory_refuses_what_it_cannot_run(own_world: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with StandIn(REHEARSE_SPARE_MB=str(1 << 30)) as server:
         standin.emptied(server, monkeypatch)
