@@ -43,7 +43,7 @@ def status(
     from dogbreed.cloud import inventory
 
     aws = _aws(region, config, no_config)
-    rows = inventory.look(inventory.resources(aws))
+    rows = inventory.look(inventory.resources(aws), aws.now)
     arns = inventory.tagged(aws)
     others, ended = inventory.unaccounted(arns, rows), inventory.ended_jobs(arns, rows)
     hourly = _sum([row.hourly for row in rows])

@@ -7,7 +7,7 @@ opinion: whatever bears the project's tag and is none of these is named.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,18 +38,16 @@ _JOB = ":training-job/"
 
 @dataclass(frozen=True)
 class Row:
-    """One resource as it was found. `hourly` and `usd` (so far) in US dollars, None where not known."""
+    """One resource as it was found. `hourly` and `usd` (so far) in US dollars, None where not known.
+
+    `age_s`: seconds since it was made; None where AWS does not say.
+    """
 
     resource: Resource
     found: Found
     hourly: Decimal | None
     usd: Decimal | None
-
-    @property
-    def age_s(self) -> float | None:
-        """Seconds since it was made; None where AWS does not say."""
-        created = self.found.created
-        return None if created is None else (datetime.now(UTC) - created).total_seconds()
+    age_s: float | None
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
@@ -103,15 +101,15 @@ def _services(aws: Aws) -> list[Resource]:
     return [one for one in found if not isinstance(one, Role)]
 
 
-def look(wanted: Sequence[Resource]) -> list[Row]:
-    """Those that are there, in order."""
+def look(wanted: Sequence[Resource], clock: Callable[[], datetime] | None = None) -> list[Row]:
+    """Those that are there, in order; `clock` gives the account's time, where the one here proves to be behind it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = list(pool.map(lambda resource: resource.find(), wanted))
     rows = []
     for resource, one in zip(wanted, found, strict=True):
         if one is not None:
-            hourly = resource.hourly()
-            rows.append(Row(resource, one, hourly, _so_far(one, hourly)))
+            hourly, age = resource.hourly(), _age(one.created, clock)
+            rows.append(Row(resource, one, hourly, _so_far(one, hourly, age), age))
     return rows
 
 
@@ -168,17 +166,24 @@ def _await_gone(step: Step | None, wait_s: float) -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _so_far(found: Found, hourly: Decimal | None) -> Decimal | None:
+def _age(created: datetime | None, clock: Callable[[], datetime] | None) -> float | None:
+    """Seconds; never below 0, since what the account has made was made before now."""
+    if created is None:
+        return None
+    now = datetime.now(UTC)
+    if created > now and clock:
+        now = clock()
+    return max(0.0, (now - created).total_seconds())
+
+
+def _so_far(found: Found, hourly: Decimal | None, age: float | None) -> Decimal | None:
     """What it has cost: as the ledger knows, else by its age; 0 for what costs by use only."""
     if "usd" in found.content:
         known: Decimal | None = found.content["usd"]
         return known
     if hourly is None or not hourly:
         return hourly
-    if found.created is None:
-        return None
-    seconds = (datetime.now(UTC) - found.created).total_seconds()
-    return (hourly * Decimal(seconds) / 3600).quantize(_CENT)
+    return None if age is None else (hourly * Decimal(age) / 3600).quantize(_CENT)
 
 
 def _vpcs(aws: Aws) -> list[str]:

@@ -6,6 +6,8 @@ import difflib
 import os
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
@@ -76,6 +78,11 @@ class Aws:
     def account(self) -> str:
         """The twelve digits of the account (sts:GetCallerIdentity)."""
         return str(self.client("sts").get_caller_identity()["Account"])
+
+    def now(self) -> datetime:
+        """The account's time, in UTC: the Date of an answer. The clock here may be wrong, that of a rehearsal fast."""
+        said = self.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return parsedate_to_datetime(said) if said else datetime.now(UTC)
 
     @cached_property
     def partition(self) -> str:

@@ -112,7 +112,7 @@ class Spending:
 
 def look(aws: Aws) -> Spending:
     """Everything of the project in the account, and the ledger of its runs."""
-    rows = inventory.look(inventory.resources(aws))
+    rows = inventory.look(inventory.resources(aws), aws.now)
     spent = {row.resource.name: row.usd for row in rows if row.resource.kind == "training run"}
     return Spending(datetime.now(UTC), tuple(rows), tuple(_runs(_ledger(aws), spent)))
 

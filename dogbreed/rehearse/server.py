@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,6 +85,8 @@ class App:
         platform = self.cloud.is_platform(call.key)
         records = self.cloud.calls.add(call, platform=platform)
         response = self._answer(call, environ, platform=platform)
+        # Where a client asks for the time. Of sts alone: some SDKs sign by the Date of the answer before.
+        response.date = self.cloud.clock.now() if call.service == "sts" else datetime.now(UTC)
         error = wire.error_code(response) if response.status_code >= 400 else ""
         for record in records:
             record.status, record.error = response.status_code, error
@@ -125,6 +128,11 @@ class _LocalHandler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        # Without the Date of this machine's clock: answers have their own.
+        self.send_response_only(code, message)
+        self.send_header("Server", self.version_string())
 
     def address_string(self) -> str:
         # On a unix socket there is no address.

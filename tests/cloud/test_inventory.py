@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from laws import Killed, killed_at
 from least import beyond
 from program import dogbreed
@@ -23,6 +26,7 @@ from dogbreed.cloud.session import Aws, pairs
 from dogbreed.cloud.storage import Store
 from dogbreed.config import AwsSettings
 from dogbreed.data.sample import draw_sample
+from dogbreed.plan import Found, Resource
 from dogbreed.rehearse.state import Server
 
 
@@ -32,6 +36,25 @@ def fill(aws: Aws) -> None:
     for _ in plan.make([*wanted, SecurityGroup(aws, look(aws).vpc)]).apply():
         pass
     aws.client("s3").put_object(Bucket=aws.bucket, Key="runs/1/x", Body=b"1")
+
+
+class Made(Resource):
+    """A dollar an hour since `created`."""
+
+    kind, name = "thing", "made"
+
+    def __init__(self, created: datetime) -> None:
+        self.created = created
+
+    def find(self) -> Found:
+        return Found("id", {}, created=self.created)
+
+    def create(self) -> None: ...
+
+    def delete(self, found: Found) -> None: ...
+
+    def hourly(self) -> Decimal:
+        return Decimal(1)
 
 
 def destroy(aws: Aws) -> None:
@@ -66,6 +89,19 @@ def test_what_it_costs_is_the_price_times_the_age(aws: Aws) -> None:
     rows = inventory.look(inventory.resources(aws))
     assert all(row.hourly == row.usd == 0 for row in rows)
     assert {row.resource.name for row in rows if row.age_s is None} == {aws.bucket, "dogbreed-machines"}
+
+
+_PASSED = st.timedeltas(timedelta(days=-9), timedelta(days=9)).filter(lambda one: abs(one) > timedelta(seconds=10))
+
+
+@given(_PASSED, st.timedeltas(timedelta(0), timedelta(days=9)))
+def test_an_age_is_never_below_nothing(created: timedelta, ahead: timedelta) -> None:
+    """Also where the account's clock is ahead of the one here, as that of a rehearsal is."""
+    now = datetime.now(UTC)
+    (row,) = inventory.look([Made(now + created)], lambda: now + ahead)
+    wants = max(timedelta(0), -created if created <= timedelta(0) else ahead - created).total_seconds()
+    assert row.age_s == pytest.approx(wants, abs=5)
+    assert row.usd == pytest.approx(Decimal(row.age_s or 0) / 3600, abs=Decimal("0.0001"))
 
 
 def test_tags_that_may_not_be_looked_at_are_not_known(aws: Aws, account: Server) -> None:

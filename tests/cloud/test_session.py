@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from botocore import exceptions as sdk
+from standin import until
 
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
@@ -17,6 +21,14 @@ def test_nothing_is_asked_before_it_is_needed(aws: Aws, account: Server) -> None
     assert account.ask("calls") == []
     assert aws.account == "123456789012" == aws.account
     assert [call["operation"] for call in account.ask("calls")] == ["GetCallerIdentity"]
+
+
+def test_the_time_is_the_accounts(aws: Aws, account: Server) -> None:
+    assert abs(aws.now() - datetime.now(UTC)) < timedelta(minutes=1)
+    account.ask("speed", speed=3600)
+    until(lambda: account.ask("time") > time.time() + 600)
+    before = int(account.ask("time"))
+    assert before <= aws.now().timestamp() <= account.ask("time")
 
 
 def test_names_and_tags() -> None:

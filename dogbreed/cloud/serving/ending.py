@@ -80,10 +80,11 @@ class End(Resource):
         if seen is None:
             return None
         ends = datetime.strptime(seen["ScheduleExpression"], f"at({_AT})").replace(tzinfo=UTC)
-        left = (ends - datetime.now(UTC)).total_seconds()
         content: dict[str, Any] = {"what": seen["Target"]["Arn"], "ends": f"{ends:%Y-%m-%d %H:%M} UTC"}
-        if self._ttl and abs(left - seconds(self._ttl)) <= max(_LEAST_S, seconds(self._ttl) * _SAME):
-            content["ends"] = f"in {self._ttl}"
+        if self._ttl:
+            left, wants = (ends - self._aws.now()).total_seconds(), seconds(self._ttl)
+            if abs(left - wants) <= max(_LEAST_S, wants * _SAME):
+                content["ends"] = f"in {self._ttl}"
         return Found(seen["Arn"], content, state=f"at {ends:%Y-%m-%d %H:%M} UTC", created=seen.get("CreationDate"))
 
     def create(self) -> None:
@@ -104,7 +105,7 @@ class End(Resource):
         told = self._input()
         if told is None:
             return None
-        ends = datetime.now(UTC) + timedelta(seconds=seconds(self._ttl))
+        ends = self._aws.now() + timedelta(seconds=seconds(self._ttl))
         return {
             "Name": self.name,
             "Description": f"dogbreed {self._aws.settings.project}: ends {self._aws.name(self._what)}",
