@@ -10,6 +10,7 @@ from program import dogbreed
 
 from dogbreed.cli.loadtest_target import service
 from dogbreed.cloud.serving.client import OfFunction
+from dogbreed.cloud.serving.client import OfFunction
 from dogbreed.cloud.serving.deployment import door
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings

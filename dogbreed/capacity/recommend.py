@@ -127,7 +127,7 @@ def by_use(trace: Trace, service_s: float, prices: Prices, region: str) -> list[
     of_lambda = prices.month_of_lambda(region, requests, service_s)
     serverless = prices.month_of_serverless(region, requests, service_s)
     return [
-        ByUse("lambda", of_lambda and of_lambda.quantize(_CENT), f"2048 MB; {cold}"),
+        ByUse("lambda", of_lambda and of_lambda.quantize(_CENT), f"1769 MB; {cold}"),
         ByUse("serverless", serverless and serverless.quantize(_CENT), f"3072 MB; {cold}"),
     ]
 

@@ -74,7 +74,7 @@ def read(path: Path) -> Trace:
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}", f"a trace has {_FORM}") from error
-    if rows and _time(rows[0][1]) is None:
+    if rows and _time(rows[0][1]) is _count(rows[0][1]) is None:
         rows = rows[1:]  # the names of the columns
     times, counts = [], []
     for number, row in rows:

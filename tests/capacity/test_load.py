@@ -20,6 +20,8 @@ from program import dogbreed
 
 from dogbreed.capacity.histogram import Histogram
 from dogbreed.capacity.load import Step, Target, judge, press, rates
+from dogbreed.capacity.traffic import Arrivals
+from dogbreed.cli.loadtest import _plan
 from dogbreed.errors import DogbreedError, UsageError
 
 Result = TypeVar("Result")
@@ -69,8 +71,8 @@ def virtually(main: Coroutine[Any, Any, Result]) -> Result:
         loop.close()
 
 
-async def pressed(target: Target, plan: list[float], seconds: float) -> list[Step]:
-    done = [step async for step in press(target, plan, seconds, seed=1)]
+async def pressed(target: Target, plan: list[float], seconds: float, arrivals: Arrivals = "poisson") -> list[Step]:
+    done = [step async for step in press(target, plan, seconds, seed=1, arrivals=arrivals)]
     target.close()
     return done
 
@@ -87,6 +89,43 @@ def test_it_finds_the_capacity_of_a_server() -> None:
     # 40 a second are held; at 80 the line never empties. The target is for one of two instances.
     assert verdict.held == pytest.approx(40)
     assert verdict.target_per_minute == pytest.approx(40 * 60 * 0.5 / 2)
+
+
+@pytest.mark.parametrize("arrivals", ["poisson", "even"])
+def test_a_quiet_step_asks_nothing_and_takes_its_time(arrivals: Arrivals) -> None:
+    async def main() -> tuple[list[Step], float]:
+        return await pressed(Synthetic(4, 0.05), [10.0, 0.0, 5.0], 20, arrivals), asyncio.get_running_loop().time()
+
+    steps, took = virtually(main())
+    assert [step.sent > 0 for step in steps] == [True, False, True]
+    # Beside three steps the very first request, which is in none of them.
+    assert took == pytest.approx(3 * 20 + 0.05, abs=0.2)
+    quiet = steps[1]
+    assert (quiet.answered, quiet.failed, quiet.to_json()["p99_ms"]) == (0, 0, None)
+    verdict = judge(steps, p99_s=0.5, errors=0, safety=1, instances=1)
+    assert (verdict.held, verdict.saturated) == (10, False)
+    assert judge([quiet], p99_s=0.5, errors=0, safety=1, instances=1).held == 0
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=5), st.integers(1, 120))
+@settings(max_examples=30, deadline=None)
+def test_even_arrivals_are_those_of_a_trace_to_the_last(counts: list[int], seconds: int) -> None:
+    async def main() -> list[Step]:
+        return await pressed(Synthetic(1000, 0.001), [count / seconds for count in counts], seconds, "even")
+
+    steps = virtually(main())
+    assert [step.sent for step in steps] == counts
+    assert all(step.late == 0 and step.outcomes["200"] == step.sent and step.took_s <= seconds for step in steps)
+    assert not judge(steps, 1, 0, 1, 1).saturated
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 30.0])
+def test_a_slow_service_is_not_saturated_by_taking_its_time(rate: float) -> None:
+    """Whatever chance sends, and however long one answer takes, as long as none waits for another."""
+    (step,) = virtually(pressed(Synthetic(1000, 2.0), [rate], 10))
+    assert step.sent and not judge([step], 5, 0, 1, 1).saturated
+    (full,) = virtually(pressed(Synthetic(1, 2.0), [rate], 60))
+    assert judge([full], 5, 0, 1, 1).saturated == (rate >= 0.5)
 
 
 def test_a_stall_counts_for_everyone_who_would_have_come() -> None:
@@ -179,9 +218,53 @@ def test_the_command_tests_a_run(tmp_path: Path) -> None:
     assert said["verdict"]["held"] == 4 and said["verdict"]["target_per_minute"] == pytest.approx(168)
 
 
+@pytest.mark.parametrize(
+    ("rate", "steps", "duration", "planned"),
+    [
+        ("10", 8, "5m", ([10.0], 300.0)),
+        ("1..4", 3, "60", ([1.0, 2.0, 4.0], 20.0)),
+        ("5..5", 3, " 0.5h ", ([5.0], 1800.0)),
+        ("0.5", 1, "1s", ([0.5], 1.0)),
+    ],
+)
+def test_what_is_planned(rate: str, steps: int, duration: str, planned: tuple[list[float], float]) -> None:
+    rates, seconds = _plan(rate, steps, duration)
+    assert (rates, seconds) == (pytest.approx(planned[0]), planned[1])
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "0", "-5", "9..3", "1..2..3", "nan", "1..nan", "1e9", "5..", "..5"])
+def test_what_is_no_rate(rate: str) -> None:
+    with pytest.raises(UsageError, match="rate"):
+        _plan(rate, 8, "60s")
+
+
+@pytest.mark.parametrize("duration", ["", "0", "0.5s", "5d", "-3s", "1e3", "m", "nan", "2 days", "48h", "5 m"])
+def test_what_is_no_duration(duration: str) -> None:
+    with pytest.raises(UsageError, match="duration"):
+        _plan("5", 8, duration)
+
+
+AT = ("--url", "http://127.0.0.1:9")
+
+
+def test_a_trace_is_planned_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("0,10\n1,0\n2,5\n")
+    result = dogbreed("loadtest", *AT, "--dry-run", "--trace", "trace.csv", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "about 15 requests in 3 steps of 1.0 s, 0 to 10 a second" in result.stderr
+
+
 def test_the_command_refuses(tmp_path: Path) -> None:
-    for wrong in ([], ["--url", "http://a", "--run", "b"], ["--url", "http://127.0.0.1:9", "--rate", "fast"]):
+    for wrong, word in (
+        ([], "name what to test"),
+        ([*AT, "--run", "starter"], "name what to test"),
+        ([*AT, "--rate", "fast"], "'fast' is no rate"),
+        ([*AT, "--rate", "0.01", "--duration", "5s"], "no request"),
+        ([*AT, "--trace", "none.csv"], "none.csv"),
+        ([*AT, "--max-usd", "nan"], "objective"),
+        (["--url", "ftp://example.org", "--yes"], "no address"),
+    ):
         result = dogbreed("loadtest", *wrong, cwd=tmp_path)
-        assert result.returncode == 2 and "error:" in result.stderr, wrong
+        assert result.returncode == 2 and word in result.stderr and "hint: " in result.stderr, (wrong, result.stderr)
     asked = dogbreed("loadtest", "--url", "https://example.org", cwd=tmp_path)
     assert asked.returncode == 2 and "--yes" in asked.stderr

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dogbreed.capacity import compare
-from dogbreed.capacity.policy import Policy, Scaler, Semantics
+from dogbreed.capacity.policy import Bounds, Policy, Scaler, Semantics
 from dogbreed.capacity.queueing import Exact, Fast
 from dogbreed.capacity.simulate import Instance, simulate
 from dogbreed.capacity.traffic import Trace
@@ -114,25 +114,67 @@ def test_a_target_taken_for_requests_at_once() -> None:
 # -- laws
 
 COUNTS = st.lists(st.integers(0, 400), min_size=1, max_size=40)
-POLICIES = st.builds(
-    lambda smallest, more, target, metric: Policy(smallest, smallest + more, target, metric),
-    st.integers(1, 4),
-    st.integers(0, 6),
-    st.floats(0.5, 500),
-    st.sampled_from(["invocations", "concurrency"]),
+STEPS = st.sets(st.integers(1, 300), max_size=3).flatmap(
+    lambda above: st.sets(st.integers(1, 5), min_size=len(above), max_size=len(above)).map(
+        lambda more: tuple(zip(sorted(above), sorted(more), strict=True))
+    )
 )
 
 
-@given(COUNTS, POLICIES, st.integers(1, 90), st.booleans(), st.integers(1, 3))
+def windows(smallest: int, largest: int, change_s: int, more: int) -> Bounds:
+    """Every other `change_s` seconds so many more, at the least and at the most."""
+    return lambda now: (smallest, largest) if now // change_s % 2 else (smallest + more, largest + more)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    smallest, more = draw(st.integers(0, 4)), draw(st.integers(1, 6))
+    metric = draw(st.sampled_from(["invocations", "concurrency"]))
+    bounds = windows(smallest, smallest + more, draw(st.integers(30, 900)), draw(st.integers(1, 3)))
+    return Policy(
+        smallest,
+        smallest + more,
+        draw(st.floats(0.5, 500)),
+        metric,  # type: ignore[arg-type]
+        *draw(st.tuples(st.integers(0, 600), st.integers(0, 600))),
+        scale_in=draw(st.booleans()),
+        steps=draw(STEPS) if metric == "invocations" else (),
+        bounds=draw(st.none() | st.just(bounds)),
+    )
+
+
+@given(COUNTS, policies(), st.integers(1, 90), st.booleans(), st.integers(1, 3), st.integers(0, 400))
 @settings(max_examples=60, deadline=None)
 def test_requests_in_are_served_or_failed(
-    counts: list[int], policy: Policy, step_s: int, exact: bool, threads: int
+    counts: list[int], policy: Policy, step_s: int, exact: bool, threads: int, start_s: int
 ) -> None:
-    instance = Instance((0.5, 0.1), threads, longest_wait=1.0)
-    result = simulate(trace(*counts, step_s=step_s), instance, policy, exact=exact)
+    """Also with steps, with windows, and from none; and there are never fewer or more instances than allowed."""
+    instance, semantics = Instance((0.5, 0.1), threads, longest_wait=1.0), Semantics(start_s=start_s)
+    asked = trace(*counts, step_s=step_s)
+    result = simulate(asked, instance, policy, semantics, exact=exact)
     assert result.requests == sum(counts) == result.failed + result.latencies.count
-    assert all(policy.smallest <= count <= policy.largest for count in result.in_service)
-    assert policy.smallest * step_s * len(counts) <= result.instance_seconds <= policy.largest * step_s * len(counts)
+    assert (sum(result.per_minute), sum(result.failures)) == (result.requests, result.failed)
+    seconds = asked.seconds
+    assert len(result.in_service) == len(result.wanted) == len(result.p95) == math.ceil(seconds / 60)
+    for minute, (in_service, wanted) in enumerate(zip(result.in_service, result.wanted, strict=True), 1):
+        smallest, largest = policy.range(min(60 * minute, seconds) - 1)
+        assert 0 <= in_service <= wanted and smallest <= wanted <= largest
+    allowed = [policy.range(float(second)) for second in range(seconds)]
+    assert sum(few for few, _ in allowed) <= result.instance_seconds <= sum(most for _, most in allowed)
+    if policy.smallest and not policy.bounds:
+        assert min(result.in_service) >= policy.smallest
+
+
+@given(COUNTS, st.integers(0, 2000))
+@settings(max_examples=20, deadline=None)
+def test_none_at_all_costs_nothing_until_somebody_comes(counts: list[int], wake_s: int) -> None:
+    semantics = Semantics(wake_s=wake_s, wake_start_s=100)
+    result = simulate(trace(*counts), Instance((0.1,)), Policy(0, 2, NEVER), semantics, arrivals="even")
+    first = next((minute for minute, count in enumerate(counts) if count), len(counts))
+    assert result.in_service[:first] == [0] * first
+    # The first minute with requests begins the wait, one second of it at the earliest.
+    assert result.instance_seconds <= 2 * max(0, 60 * (len(counts) - first) - wake_s)
+    assert result.failed >= min(1, sum(counts))
 
 
 @given(COUNTS, st.integers(1, 5), st.integers(1, 3), st.booleans())
@@ -160,6 +202,19 @@ def test_the_search_finds_the_cheapest_that_holds() -> None:
         busy, Instance((0.9,), 1, 10.0), compare.Goal(0.1), Policy(1, 2, 1.0), Semantics(), seed=0
     )
     assert nothing is None
+
+
+@given(st.integers(1, 8), st.floats(1e-4, 900.0), st.integers(0, 900), st.integers(0, 900))
+@settings(max_examples=30, deadline=None)
+def test_the_search_tries_policies_of_the_same_cool_downs(largest: int, service_s: float, out: int, into: int) -> None:
+    instance = Instance((service_s,))
+    asked = Policy(0, largest, 5.0, "concurrency", out, into, scale_in=False)
+    tried = list(compare.candidates(instance, asked))
+    assert {(one.largest, one.out_cooldown_s, one.in_cooldown_s, one.scale_in) for one in tried} == {
+        (largest, out, into, False)
+    }
+    assert all(1 <= one.smallest <= largest and 0 < one.target < compare.capacity(instance) for one in tried)
+    assert len({(one.smallest, one.target) for one in tried}) == len(tried)
 
 
 @pytest.mark.parametrize(

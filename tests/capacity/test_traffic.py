@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_forms_of_a_trace(tmp_path: Path, text: str) -> None:
     assert (found.counts.tolist(), found.step_s, found.requests, found.seconds) == ([5, 0, 7], 60, 12, 180)
 
 
+def test_fractions_of_a_second_are_no_gap(tmp_path: Path) -> None:
+    """Seconds since 1970 are exact to a quarter of a microsecond: the steps of this file differ by that."""
+    begin = datetime(2026, 11, 25, 10, 0, 0, 123_457, tzinfo=UTC)
+    steps = [begin + timedelta(seconds=30 * number) for number in range(100)]
+    found = read(write(tmp_path, "\n".join(f"{when.isoformat()},{number}" for number, when in enumerate(steps))))
+    assert (found.step_s, found.requests, found.begin) == (30, sum(range(100)), begin)
+
+
 WRONG = [
     ("", "0 steps"),
     ("time,requests\n0,5\n", "1 steps"),
@@ -46,6 +55,11 @@ WRONG = [
     ("0,5\n60,nan\n", ":2:"),
     ("0,5\n0.5,5\n", "steps of 0.5 s"),
     ("0,5\n86400,5\n", "steps of 86400 s"),
+    ("0,5\n1e-7,5\n", "steps of 0 s"),
+    ("2026-13-01,5\n2026-12-02,5\n", ":1:"),
+    # Milliseconds since 1970, and what is no time at all.
+    ("1795630000000,5\n1795630001000,5\n", ":1:"),
+    ("-1e308,5\n1e308,5\n", ":1:"),
 ]
 
 
@@ -87,6 +101,9 @@ def test_the_command_computes_and_refuses(tmp_path: Path) -> None:
         ["--service-ms", 0],
         ["--min", 0],
         ["--compare", "everything"],
+        ["--compare", "2-1@100/min"],
+        ["--compare", "lambda:64"],
+        ["--compare", "1-2@100/min", "--compare", ""],
         ["--search", "--p99", -3],
         ["--instance-type", "ml.bogus"],
     ):
