@@ -10,7 +10,6 @@ from program import dogbreed
 
 from dogbreed.cli.loadtest_target import service
 from dogbreed.cloud.serving.client import OfFunction
-from dogbreed.cloud.serving.client import OfFunction
 from dogbreed.cloud.serving.deployment import door
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
