@@ -103,7 +103,7 @@ class Step:
             "name": self.resource.name,
             "id": self.found.id if self.found else None,
             "why": self.why,
-            "usd_per_hour": None if price is None else str(price),
+            "usd_per_hour": None if price is None else str(round(price, 6)),
         }
 
 

@@ -119,7 +119,7 @@ class Prices:
         return (float(seen[0]), float(seen[1])) if seen else None
 
     def month_of_lambda(
-        self, region: str, requests: float, seconds: float, memory_mb: int = 2048, *, arm: bool = False
+        self, region: str, requests: float, seconds: float, memory_mb: int = 1769, *, arm: bool = False
     ) -> Decimal | None:
         """US dollars for so many calls of so many seconds each, free tier left out; None where a price is unknown."""
         time = self.other(f"lambda_{'arm' if arm else 'x86'}_gb_second", region)

@@ -96,7 +96,7 @@ def destroy(
     Example: dogbreed destroy
     """
     from dogbreed import plan as planning
-    from dogbreed.cloud import inventory
+    from dogbreed.cloud import budget, inventory
     from dogbreed.errors import EXIT_FAILED
 
     aws = _aws(region, config, no_config)
@@ -126,7 +126,9 @@ def destroy(
     kept = [step.resource for step in plan.steps if step.sign == "="]
     for resource in kept:
         ui.note(f"kept: {resource.kind} {resource.name}" + (f", it {resource.keep}" if resource.keep else ""))
-    ui.note("nothing else of this project is left" if kept else "nothing of this project is left")
+    if limited := budget.limit(aws):
+        ui.note(f"kept: the budget of ${limited.usd:.2f} a month; remove it: dogbreed cost --budget off")
+    ui.note("nothing else of this project is left" if kept or limited else "nothing of this project is left")
     _note_ended(len(inventory.ended_jobs(inventory.tagged(aws), [])))
 
 

@@ -262,10 +262,15 @@ def images(account: Account) -> Iterator[Leftover]:
             )
         )
         size = sum(image.get("imageSizeInBytes", 0) for image in untagged)
-        if untagged:
+        if untagged and not _has_lifecycle(account.aws.client("ecr"), name):
             month = account.of("ecr_gb_month", size / _GB)
-            remove = f"a lifecycle policy: aws ecr put-lifecycle-policy --repository-name {name}"
+            remove = f"a lifecycle policy: ECR, Repositories, {name}, Lifecycle policy"
             yield Leftover("images", name, f"{len(untagged)} without a tag, {_size(size)}", month, remove)
+
+
+def _has_lifecycle(ecr: Any, name: str) -> bool:
+    """Whether old images go by themselves."""
+    return _there(ecr.get_lifecycle_policy, repositoryName=name) is not None
 
 
 def _size(count: float) -> str:

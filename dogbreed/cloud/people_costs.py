@@ -23,7 +23,7 @@ LEFTOVERS: Mapping[str, Sequence[str]] = {
     ),
     "Use": (
         *("application-autoscaling:DescribeScalableTargets", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"),
-        *("ecr:DescribeImages", "ecr:DescribeRepositories", "lambda:ListFunctions"),
+        *("ecr:DescribeImages", "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "lambda:ListFunctions"),
         *("lambda:ListProvisionedConcurrencyConfigs", "logs:DescribeLogGroups"),
     ),
 }

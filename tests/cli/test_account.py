@@ -92,7 +92,7 @@ def test_status_shows_what_is_there_and_what_it_costs(account: Server, tmp_path:
     assert seen["usd_per_hour"] is None and answer["usd_per_hour"] is None
     done = dogbreed("status", cwd=tmp_path)
     row = next(line for line in done.stdout.splitlines() if line.startswith("machine"))
-    assert row.split("\t")[1] == f"{name} (1 x m5.large)"
+    assert row.split("\t")[1] == f"{name} (1 x m5.large) (run run-1)"
     assert "unknown" in row and "what this costs by the hour is not known" in done.stderr
 
 
