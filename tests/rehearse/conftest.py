@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import handlers
 import pytest
 import standin
 from standin import account, cloud
@@ -27,6 +28,13 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
     if request.param == "isolated" and told != "isolated":
         pytest.skip(told)
     return server
+
+
+@pytest.fixture
+def brisk(account: Server) -> Iterator[None]:
+    """The clock is so fast that changes of a function are soon over, and so slow that minutes do not pass unseen."""
+    with handlers.faster(account, 5):
+        yield
 
 
 @pytest.fixture

@@ -113,9 +113,10 @@ def reported(calls: int) -> list[str]:
 
 @contextmanager
 def faster(server: Server, speed: float) -> Iterator[None]:
-    """The clock of the stand-in runs faster for a while."""
+    """The clock of the stand-in runs at another speed for a while."""
+    before = server.ask("status")["clock"]["speed"]
     server.ask("speed", speed=speed)
     try:
         yield
     finally:
-        server.ask("speed", speed=1)
+        server.ask("speed", speed=before)

@@ -19,6 +19,8 @@ from handlers import GATED, made
 
 from dogbreed.rehearse.state import Server, StandIn
 
+pytestmark = pytest.mark.usefixtures("brisk")
+
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 

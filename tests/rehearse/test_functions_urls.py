@@ -15,6 +15,8 @@ from botocore.awsrequest import AWSRequest
 
 from dogbreed.rehearse.state import Server
 
+pytestmark = pytest.mark.usefixtures("brisk")
+
 TELLING = """
 import base64, json
 
