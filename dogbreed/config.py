@@ -51,6 +51,19 @@ ENV_PREFIX = "DOGBREED_"
 ENV_OTHER = ("DOGBREED_CACHE_DIR",)
 RECIPES = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
 
+# Of the settings that have a form: what it is.
+_FORMS = {
+    "deploy.ttl": "no time; such as 8h, 90m or 2d",
+    "aws.project": "no name for a project; 3 to 20 of a-z, 0-9 and -, first a letter, last no -",
+}
+# By pydantic's names of what is wrong with a number.
+_BOUNDS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+}
+
 
 def load(flags: Mapping[str, Any] | None = None, *, config: str | None = None, use_file: bool = True) -> Settings:
     """Merge all sources; `flags` maps "section.key" to a value, None meaning not given.
@@ -164,7 +177,8 @@ def _check(values: Mapping[str, tuple[Any, str]]) -> Settings:
             checked[section] = TypeAdapter(kind).validate_python(tree[section])
         except ValidationError as error:
             first = error.errors()[0]
-            raise _wrong(section, str(first["loc"][0]), values, first["msg"]) from error
+            name = str(first["loc"][0])
+            raise _wrong(section, name, values, _plain(f"{section}.{name}", first)) from error
     return Settings(**checked, sources={key: source for key, (_, source) in values.items()})
 
 
@@ -176,6 +190,14 @@ def _wrong(section: str, name: str, values: Mapping[str, tuple[Any, str]], why: 
     if source not in (variable(key), _flag(key)):
         given = f"{source}: [{section}] {name} = {value!r}"
     return UsageError(f"{given}: {why[:1].lower()}{why[1:]}", f"this is the setting {key}; see dogbreed config")
+
+
+def _plain(key: str, error: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, in words for people."""
+    kind, bounds = error["type"], error.get("ctx", {})
+    if kind == "string_pattern_mismatch" and key in _FORMS:
+        return _FORMS[key]
+    return _BOUNDS[kind].format(**bounds) if kind in _BOUNDS else str(error["msg"])
 
 
 def _closest(name: str, known: Iterable[str]) -> str:

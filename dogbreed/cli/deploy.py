@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from dogbreed.plan import Plan
 
 _ENDPOINT, _FUNCTION, _MACHINES, _UPDATE = "SageMaker", "Functions", "EC2", "Updates"
+# What a door alone heeds.
+_ONLY = {
+    **dict.fromkeys(("instance_type", "instances"), ("endpoint", "ec2")),
+    **dict.fromkeys(("strategy", "bake_minutes"), ("endpoint",)),
+    "memory_mb": ("serverless", "lambda"),
+    "max_concurrency": ("serverless",),
+    **dict.fromkeys(("single", "certificate", "public"), ("ec2",)),
+}
 To = Literal["endpoint", "serverless", "lambda", "ec2", "auto"]
 Strategy = Literal["all-at-once", "canary", "linear", "rolling"]
 
@@ -51,7 +59,9 @@ def deploy(
         bool | None, _of(_FUNCTION, "A function in front of the endpoint.", "--front/--no-front", show_default=False)
     ] = None,
     function_url: Annotated[Literal["iam", "none"] | None, _of(_FUNCTION, "An address for it, or none.")] = None,
-    reserved_concurrency: Annotated[int | None, _of(_FUNCTION, "At most, and at least, so many at once.")] = None,
+    reserved_concurrency: Annotated[
+        int | None, _of(_FUNCTION, "At most, and at least, so many at once; 0: none is reserved.")
+    ] = None,
     provisioned_concurrency: Annotated[int | None, _of(_FUNCTION, "So many are kept started, by the hour.")] = None,
     single: Annotated[bool, _of(_MACHINES, "One machine without a load balancer.", "--single")] = False,
     certificate: Annotated[str | None, _of(_MACHINES, "ARN of a certificate for the load balancer.")] = None,
@@ -145,6 +155,8 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
     if settings.deploy.to == "auto" or traffic:
         options = _options(wanted, traffic)
         wanted = wanted.through(options[0].to)
+    else:
+        _refuse_unheard(settings)
     deploying.check(wanted.settings, settings.aws, shadow=shadow is not None)
     if options and dry_run and not _has_access(aws):
         ui.note("no access to an account, so no plan is made")
@@ -168,6 +180,18 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
         for way, text in deployment.door(wanted.settings.to).calls(aws).items():
             ui.line(f"# {way}\n{text}\n")
     ui.note("what it does and costs: dogbreed status; to end it: dogbreed destroy")
+
+
+def _refuse_unheard(settings: Settings) -> None:
+    """UsageError for an option that the door would not heed. In a file it may stand, for another door."""
+    from dogbreed.errors import UsageError
+
+    for name, doors in _ONLY.items():
+        option, to = "--" + name.replace("_", "-"), settings.deploy.to
+        if to not in doors and settings.sources.get(f"deploy.{name}") == option:
+            raise UsageError(
+                f"{option} is for --to {' and '.join(doors)}, not for {to}", "leave it out, or choose another --to"
+            )
 
 
 def _options(wanted: Deployment, traffic: str | None) -> list[Option]:

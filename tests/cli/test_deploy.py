@@ -36,14 +36,23 @@ def hasty(account: Server) -> Iterator[Server]:
         (("--to", "auto", "--traffic", "lots"), "not a traffic"),
         (("--to", "auto", "--traffic", "0/day"), "not a traffic"),
         (("--to", "lambda", "--traffic", "5/s"), "has chosen"),
-        (("--instances", "0"), "greater than or equal to 1"),
+        (("--instances", "0"), "--instances 0: must be 1 or more"),
         (("--instance-type", "c6i.large"), "did you mean ml.c6i.large?"),
         (("--to", "serverless", "--memory-mb", "1000"), "1024, 2048"),
         (("--to", "serverless", "--shadow", "starter"), "--shadow is for --to endpoint"),
         (("--no-front", "--function-url", "iam"), "no function"),
         (("--no-front", "--reserved-concurrency", "5"), "there is none"),
         (("--reserved-concurrency", "2", "--provisioned-concurrency", "3"), "is more than"),
-        (("--ttl", "8"), "--ttl"),
+        (("--ttl", "8x"), "--ttl 8x: no time; such as 8h, 90m or 2d"),
+        (("--to", "lambda", "--instances", "2"), "--instances is for --to endpoint and ec2, not for lambda"),
+        (("--to", "serverless", "--instance-type", "ml.m5.large"), "--instance-type is for --to endpoint and ec2"),
+        (("--single",), "--single is for --to ec2, not for endpoint"),
+        (("--to", "lambda", "--public"), "--public is for --to ec2"),
+        (("--to", "serverless", "--certificate", "arn:aws:acm:x"), "--certificate is for --to ec2"),
+        (("--to", "ec2", "--max-concurrency", "3"), "--max-concurrency is for --to serverless"),
+        (("--memory-mb", "2048"), "--memory-mb is for --to serverless and lambda, not for endpoint"),
+        (("--to", "lambda", "--strategy", "canary"), "--strategy is for --to endpoint"),
+        (("--to", "ec2", "--bake-minutes", "3"), "--bake-minutes is for --to endpoint"),
         (("--ttl", "0h"), "from a minute to a year"),
         (("--image", "python:3.12"), "no image that SageMaker can run"),
         (("--run", "absent"), "there is no run absent"),
@@ -55,6 +64,12 @@ def test_nonsense_is_a_clear_error_before_any_call(tmp_path: Path, words: tuple[
     done = dogbreed("deploy", *words, "--yes", "--region", "eu-west-1", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_may_have_options_of_several_doors(tmp_path: Path) -> None:
+    (tmp_path / "dogbreed.toml").write_text("[deploy]\ninstances = 2\nmemory_mb = 2048\nsingle = true\n")
+    words = ("deploy", "--to", "lambda", "--run", "starter", "--dry-run", "--region", "eu-west-1")
+    assert "no AWS credentials were found" in dogbreed(*words, cwd=tmp_path).stderr
 
 
 def test_the_cheapest_door_is_shown_without_an_account(tmp_path: Path) -> None:

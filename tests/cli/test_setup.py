@@ -79,12 +79,13 @@ def test_yes_and_no_from_the_environment(text: str, value: bool, monkeypatch: py
         ("[train]\nlr = 'fast'", "[train] lr = 'fast': input should be a valid number"),
         ("[train]\nlr = nan", "[train] lr"),
         ("[train]\nlr = inf", "[train] lr"),
-        ("[train]\nlr = 0", "greater than 0"),
+        ("[train]\nlr = 0", "[train] lr = 0: must be more than 0"),
         ("[train]\nepochs = 1.5", "[train] epochs"),
         ("[train]\nepochs = true", "[train] epochs is true"),
         ("[train]\nepochs = [1]", "[train] epochs"),
-        ("[train]\ninstances = 65", "less than or equal to 64"),
+        ("[train]\ninstances = 65", "must be 64 or less"),
         ("[train]\nmethod = 'hed'", "'head' or 'finetune'"),
+        ("[deploy]\nttl = '8x'", "[deploy] ttl = '8x': no time; such as 8h, 90m or 2d"),
         ("[data]\npath = 3", "[data] path = 3: input should be a valid string"),
         ("[data]\nvalid = 1.0", "less than 1"),
         ("[predict]\nallow_private = 'perhaps'", "[predict] allow_private"),
@@ -98,7 +99,7 @@ def test_a_wrong_value_names_its_place_and_what_it_should_be(text: str, said: st
 
 
 def test_a_wrong_value_names_the_variable_or_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refused(flags={"train.lr": -1.0}).message.startswith("--lr -1.0: input should be greater than 0")
+    assert refused(flags={"train.lr": -1.0}).message.startswith("--lr -1.0: must be more than 0")
     monkeypatch.setenv("DOGBREED_TRAIN_LR", "fast")
     error = refused()
     assert error.message.startswith("DOGBREED_TRAIN_LR=fast: input should be a valid number")
