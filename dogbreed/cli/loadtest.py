@@ -98,7 +98,15 @@ def loadtest(
         ):
             ui.note("nothing was sent")
             return
-        asyncio.run(_press(tested, plan, seconds, arrivals, Decimal(str(max_usd)), done))
+        interrupted = False
+        try:
+            asyncio.run(_press(tested, plan, seconds, arrivals, Decimal(str(max_usd)), done))
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            # What was measured has taken time, and maybe money.
+            interrupted = True
+            ui.note("interrupted: what follows is of the steps before")
     if not done:
         raise typer.Exit(EXIT_FOUND)
     verdict = load.judge(done, p99 / 1000, errors, safety, instances or tested.instances)
@@ -111,6 +119,8 @@ def loadtest(
     if picture:
         _draw(picture, tested.words, done)
     _answer(said, done, verdict, p99, million)
+    if interrupted:
+        raise KeyboardInterrupt
     if not verdict.held:
         raise typer.Exit(EXIT_FOUND)
 

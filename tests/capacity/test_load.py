@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -242,6 +245,28 @@ def test_what_is_no_rate(rate: str) -> None:
 def test_what_is_no_duration(duration: str) -> None:
     with pytest.raises(UsageError, match="duration"):
         _plan("5", 8, duration)
+
+
+def test_what_was_measured_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "a.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"photo")
+    with answering(200) as url:
+        (tmp_path / "trace.csv").write_text("\n".join(f"{second},20" for second in range(60)))
+        words = ["--url", url, "--photos", "photos", "--arrivals", "even", "--trace", "trace.csv"]
+        command = [sys.executable, "-m", "dogbreed", "loadtest", *words]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True, bufsize=1) as testing:
+            assert testing.stderr
+            while "/s answered" not in testing.stderr.readline():
+                assert testing.poll() is None
+            testing.send_signal(signal.SIGINT)
+            shown, said = testing.communicate(timeout=30)
+    assert testing.returncode == 130 and "interrupted" in said and "Traceback" not in said, said
+    (kept,) = (tmp_path / "runs" / "loadtests").iterdir()
+    steps = json.loads(kept.read_text())["steps"]
+    assert 1 <= len(steps) < 60 and all(step["sent"] == 20 for step in steps)
+    # A line for each, and the verdict.
+    assert len(shown.splitlines()) >= len(steps) + 1
 
 
 AT = ("--url", "http://127.0.0.1:9")
