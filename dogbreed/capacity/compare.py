@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dogbreed.capacity import functions
-from dogbreed.capacity.functions import Copies, Prices
+from dogbreed.capacity.functions import Copies, Kind, Prices
 from dogbreed.capacity.policy import Metric, Policy, Semantics
 from dogbreed.capacity.simulate import Instance, Result, simulate
 from dogbreed.capacity.traffic import Trace
@@ -57,7 +57,8 @@ def copies(text: str, instance: Instance, cold_s: float) -> Copies | None:
     match = _COPIES.fullmatch(text.strip())
     if not match:
         return None
-    kind, memory, limit, kept = match.groups()
+    memory, limit, kept = match.groups()[1:]
+    kind: Kind = "lambda" if match[1] == "lambda" else "serverless"
     usual = _USUAL[kind]
     return Copies(
         kind, int(memory or usual[0]), instance.services, int(limit or usual[1]), int(kept or 0), cold_s=cold_s

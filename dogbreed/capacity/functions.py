@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from dogbreed.errors import UsageError
 
 # Documented: Lambda gives one virtual processor at this memory, less below; of serverless endpoints it is inferred.
 ONE_PROCESSOR_MB = 1769
+Kind = Literal["lambda", "serverless"]
+# Documented: the least and the most memory of each kind.
+_MEMORY_MB = {"lambda": (128, 10_240), "serverless": (1024, 6144)}
 # Every request is followed; more would take minutes.
 MOST_REQUESTS = 5_000_000
 
@@ -44,7 +48,7 @@ class Copies:
     observed). per_s: new copies a second, ten seconds' worth at once (documented for Lambda: 1,000 in 10 s).
     """
 
-    kind: str
+    kind: Kind
     memory_mb: int
     services: tuple[float, ...]
     limit: int = 1000
@@ -56,9 +60,14 @@ class Copies:
     def __post_init__(self) -> None:
         if not self.services or not all(0 < seconds < 900 for seconds in self.services):
             raise UsageError("a service time that is not between 0 and 15 minutes", "give --service-ms, such as 12.5")
-        if self.memory_mb < 128 or self.limit < 1 or not 0 <= self.kept <= self.limit:
-            words = f"{self.memory_mb} MB, {self.kept} copies kept of at most {self.limit}"
-            raise UsageError(words, "128 MB or more, and no more copies kept than may be at work at once")
+        least, most = _MEMORY_MB[self.kind]
+        if not least <= self.memory_mb <= most:
+            raise UsageError(f"{self.kind} of {self.memory_mb} MB", f"{least} to {most} MB")
+        if self.limit < 1 or not 0 <= self.kept <= self.limit:
+            words = f"{self.kept} copies kept of at most {self.limit}"
+            raise UsageError(words, "at least one at once, and no more copies kept than may be at work at once")
+        if not 0 <= self.cold_s < 900:
+            raise UsageError(f"a copy that starts in {self.cold_s:g} s", "from 0 to 15 minutes")
 
     @property
     def slower(self) -> float:

@@ -26,6 +26,8 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 72
 # The region whose prices count where none is given: it needs no account.
 _PRICES_OF = "us-east-1"
+# Minutes; a container that does not answer after an hour has failed (documented for SageMaker).
+_LONGEST_START = 60
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
 
     if not asked.p99_ms > 0:
         raise UsageError(f"--p99 {asked.p99_ms:g}", "milliseconds, more than 0")
+    if not 0 <= asked.start_minutes <= _LONGEST_START:
+        raise UsageError(f"--start-minutes {asked.start_minutes:g}", f"from 0 to {_LONGEST_START}")
     if Prices.load().instance(asked.instance_type) is None:
         raise UsageError(
             f"{asked.instance_type} is not in the table of machines", "it is for the price; one such as ml.m5.large"

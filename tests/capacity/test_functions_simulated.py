@@ -87,7 +87,9 @@ def test_no_request_is_lost_and_more_copies_refuse_no_more(
     assert sum(few.per_minute) == few.requests and sum(few.failures) == few.failed
 
 
-@pytest.mark.parametrize("text", ["lambda:64", "serverless:3072/2+3", "lambda:1024/0"])
+@pytest.mark.parametrize(
+    "text", ["lambda:64", "lambda:10241", "serverless:512", "serverless:3072/2+3", "lambda:1024/0"]
+)
 def test_copies_that_cannot_be(text: str) -> None:
     with pytest.raises(UsageError):
         compare.copies(text, Instance((0.01,)), 1.0)

@@ -39,7 +39,7 @@ def test_lines_of_the_service_and_its_front_in_order(account: Server, tmp_path: 
     assert (shown.returncode, shown.stderr) == (0, "")
     assert texts(shown.stdout) == ["first", "second", "third", "fourth"]
     assert shown.stdout.splitlines()[0].split()[1] == "i-1"
-    further = dogbreed("logs", "dogbreed-endpoint", "--hours", 3, "--json", cwd=tmp_path)
+    further = dogbreed("logs", "dogbreed-endpoint", "--hours", "inf", "--json", cwd=tmp_path)
     assert [line["text"] for line in json.loads(further.stdout)][:2] == ["long ago", "first"]
     write("/aws/lambda/dogbreed-lambda", "one", (7300, "long ago"))
     quiet = dogbreed("logs", "lambda", cwd=tmp_path)

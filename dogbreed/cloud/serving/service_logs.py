@@ -36,7 +36,7 @@ def lines(aws: Aws, door: str, since: float, *, follow: bool) -> Iterator[LogLin
 
     UsageError where the service has never written anything.
     """
-    names, seen, begin = groups(aws, door), dict[str, int](), int(since * 1000)
+    names, seen, begin = groups(aws, door), dict[str, int](), int(max(0.0, since) * 1000)
     prefix = _OF_MACHINES if door == "ec2" else ""
     with ThreadPoolExecutor(len(names)) as pool:
         while True:
