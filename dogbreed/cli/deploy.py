@@ -110,6 +110,10 @@ def deploy(
 
 
 def rollback(
+    to: Annotated[
+        Literal["endpoint", "serverless", "lambda", "ec2"] | None,
+        typer.Option(help="What goes back; default: the only one that is deployed."),
+    ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -120,9 +124,9 @@ def rollback(
     verbose: Verbose = False,
     no_color: NoColor = False,
 ) -> None:
-    """Let the endpoint answer with the model that it had before the last deploy; once more, and it is the newer again.
+    """Answer with the model that was there before the last deploy; once more, and it is the newer again.
 
-    All traffic moves at once. A function or machines: deploy the older run again.
+    All traffic moves at once. Machines keep no model before: deploy the older run again.
 
     Example: dogbreed rollback
     """
@@ -130,10 +134,13 @@ def rollback(
     from dogbreed.cloud.serving import rolling_back
     from dogbreed.cloud.session import Aws
 
-    settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
+    flags = {"aws.region": region, "deploy.to": to}
+    settings = settings_module.load(flags, config=config, use_file=not no_config)
     aws = Aws(settings.aws)
     aws.account  # noqa: B018 - without access nothing else is worth doing
-    plan = rolling_back.plan(aws, settings.deploy, tell=ui.note)
+    # That of a file counts, and no default.
+    named = settings.deploy.to if "deploy.to" in settings.sources and settings.deploy.to != "auto" else ""
+    plan = rolling_back.plan(aws, named, tell=ui.note)
     done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question="answer with the model before?")
     if json:
         ui.answer(plan.to_json())

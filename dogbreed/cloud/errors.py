@@ -66,6 +66,11 @@ def code(error: BaseException) -> str:
     return ""
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether the answer says that these credentials may not do this."""
+    return code(error) in _REFUSED
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether the answer says that the thing asked for is not there (each service has its own word)."""
     if any(word in code(error) for word in _MISSING):

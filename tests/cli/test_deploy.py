@@ -132,7 +132,7 @@ def test_a_life_of_a_service_within_the_policies(hasty: Server, tmp_path: Path) 
     assert "nothing to change" in again.stderr
     changed = run("deploy", "--run", other.path, "--ttl", "8h", "--yes", policies=deploys)
     assert "1 instance cannot be shared, so not canary: all traffic moves at once" in changed.stderr
-    back = run("rollback", "--yes", policies=deploys)
+    back = run("rollback", "--to", "endpoint", "--yes", policies=deploys)
     assert "the model before answers again" in back.stderr
     said = json.loads(run("status", "--json", policies=("status",)).stdout)
     rows = {one["name"]: one for one in said["resources"]}

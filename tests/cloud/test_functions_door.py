@@ -16,12 +16,12 @@ from laws import apply, unchanged
 from photos import picture
 
 from dogbreed import plan
-from dogbreed.cloud.serving import function, function_need
+from dogbreed.cloud.serving import function, function_need, rolling_back
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.function_need import Need
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
-from dogbreed.errors import UsageError
+from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER, Run
 
@@ -38,6 +38,10 @@ def quick(account: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def wanted(settings: DeploySettings = SETTINGS, region: str = "us-east-1", run: Run | None = None) -> Deployment:
     return Deployment(Aws(AwsSettings(region=region)), settings, run or Run.open(STARTER))
+
+
+def apply_plan(made: plan.Plan) -> list[str]:
+    return [f"{step.sign} {step.resource.kind}" for step in made.apply()]
 
 
 def jpeg() -> bytes:
@@ -62,7 +66,10 @@ def test_another_run_takes_over_behind_the_alias(quick: None, tmp_path: Path) ->
     apply(function.resources(first))
     assert "1769 MB, one whole processor" in told[0]
     before = function.client(first.aws).predict(jpeg())
-    second = function.resources(replace(first, run=other_run(tmp_path / "other")))
+    with pytest.raises(DogbreedError, match="one model only"):
+        rolling_back.plan(first.aws, "", lambda words: None)
+    newer = other_run(tmp_path / "other")
+    second = function.resources(replace(first, run=newer))
     assert {step.resource.kind: step.why for step in plan.make(second).changes} == {
         "code": "",
         "function": "code",
@@ -74,6 +81,19 @@ def test_another_run_takes_over_behind_the_alias(quick: None, tmp_path: Path) ->
     assert after.breed == before.breed
     assert (after.confidence or 1) < (before.confidence or 0)
     assert set(function.calls(first.aws)) == {"dogbreed", "boto3"}
+    # Another size of the same model is no model before.
+    apply(function.resources(replace(first, run=newer, settings=replace(SETTINGS, memory_mb=1800))))
+
+    def confidence() -> float:
+        return function.client(first.aws).predict(jpeg()).confidence or 0
+
+    for expected in (before.confidence, after.confidence, before.confidence):
+        assert apply_plan(rolling_back.plan(first.aws, "", lambda words: None)) == ["~ function alias"]
+        assert confidence() == pytest.approx(expected or 0)
+    # What went back is deployed again as any other run is.
+    apply(second)
+    assert confidence() == pytest.approx(after.confidence or 0)
+    assert unchanged(second)
 
 
 @pytest.mark.parametrize(

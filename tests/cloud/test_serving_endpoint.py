@@ -16,7 +16,7 @@ from dogbreed.cloud.serving import deploying, deployment, rolling_back
 from dogbreed.cloud.serving.hosted import REPLACES, configurations, models, tags_of
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.session import Aws
-from dogbreed.config import AwsSettings, DeploySettings
+from dogbreed.config import AwsSettings
 from dogbreed.errors import DogbreedError
 from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER, Run
@@ -52,7 +52,7 @@ def seen(aws: Aws, name: str = "dogbreed-endpoint") -> dict[str, Any]:
 
 
 def roll_back(aws: Aws) -> list[str]:
-    made = rolling_back.plan(aws, DeploySettings(), lambda words: None)
+    made = rolling_back.plan(aws, "", lambda words: None)
     for _ in made.apply():
         pass
     return [step.sign for step in made.steps]
@@ -298,8 +298,14 @@ def test_in_ones_own_network_with_ones_own_key_and_captured_requests(hasty: Aws,
 
 
 def test_what_is_not_there_cannot_go_back(aws: Aws) -> None:
-    with pytest.raises(DogbreedError, match="has no endpoint here"):
+    with pytest.raises(DogbreedError, match="nothing is deployed"):
         roll_back(aws)
+    for to in ("endpoint", "serverless", "lambda"):
+        with pytest.raises(DogbreedError, match=f"nothing is deployed to {to}"):
+            rolling_back.plan(aws, to, lambda words: None)
+    with pytest.raises(DogbreedError, match="machines keep no model before") as raised:
+        rolling_back.plan(aws, "ec2", lambda words: None)
+    assert "dogbreed deploy --to ec2 --run OLD" in raised.value.hint
 
 
 def test_every_door_of_this_build_says_what_can_be_there(aws: Aws) -> None:

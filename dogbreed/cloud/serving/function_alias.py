@@ -1,7 +1,7 @@
 """What callers of a function use: the alias `live`, copies that are kept started for it, and its address.
 
 An update publishes a version and moves the alias, so that callers, copies and address stay as they are; the version
-before is kept, older ones go.
+before is kept, and the last one with another model; older ones go.
 """
 
 from __future__ import annotations
@@ -79,17 +79,23 @@ class Alias(Resource):
             self._move(version)
 
     def update(self, found: Found) -> None:
-        """Publish the function and move to that version; what is older than the one before goes."""
+        """Publish the function and move to that version; what no rollback would need goes."""
         wanted = self.wanted()
         if any(found.content.get(key) != wanted[key] for key in (*VERSIONED, "also")):
-            version = self._publish()
+            version, now = self._publish(), found.content["version"]
             self._move(version)
-            self._forget({version, found.content["version"]})
+            other = now if found.content["code"] != wanted["code"] else self.before(found)
+            self._forget({version, now, other})
         close(self._client, found.content.get("open to", ()), **self._which)
 
     def delete(self, found: Found) -> None:
         """Remove the name; the versions go with the function."""
         gone(lambda: patiently(lambda: self._client.delete_alias(FunctionName=self.function.name, Name=LIVE)))
+
+    def before(self, found: Found) -> str:
+        """The newest version with another model than the one that answers; "" where there is none."""
+        others = [one["Version"] for one in self._versions() if one["CodeSha256"] != found.content["code"]]
+        return max(others, key=int, default="")
 
     def ready(self) -> bool:
         """Whether the version can be called."""
@@ -116,12 +122,31 @@ class Alias(Resource):
         patiently(lambda: self._client.update_alias(**given, RoutingConfig={"AdditionalVersionWeights": {}}))
 
     def _forget(self, kept: set[str]) -> None:
-        pages = self._client.get_paginator("list_versions_by_function").paginate(FunctionName=self.function.name)
-        for version in [one["Version"] for page in pages for one in page["Versions"]]:
-            if version not in (*kept, "$LATEST"):
+        for version in [one["Version"] for one in self._versions()]:
+            if version not in kept:
                 # One that another alias names stays.
                 with suppress(self._client.exceptions.ResourceConflictException):
                     self._client.delete_function(FunctionName=self.function.name, Qualifier=version)
+
+    def _versions(self) -> list[dict[str, Any]]:
+        pages = self._client.get_paginator("list_versions_by_function").paginate(FunctionName=self.function.name)
+        return [one for page in pages for one in page["Versions"] if one["Version"] != "$LATEST"]
+
+
+class Earlier(Alias):
+    """`live`, moved to a version that was published before."""
+
+    def __init__(self, function: Function, version: str) -> None:
+        super().__init__(function)
+        self._version = version
+
+    def wanted(self) -> Mapping[str, Any]:
+        """All calls to that version."""
+        return {"version": self._version, "also": {}}
+
+    def update(self, found: Found) -> None:
+        """Move it; the function itself stays, for the next deployment to change."""
+        self._move(self._version)
 
 
 class Provisioned(Resource):

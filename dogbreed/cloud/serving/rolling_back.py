@@ -1,44 +1,103 @@
-"""Back to the model before: each endpoint configuration is tagged with the one that it took the place of."""
+"""Back to the model before.
+
+Each endpoint configuration is tagged with the last one that had another model; of a function, the last version with
+another model is kept.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from dogbreed import plan as planning
+from dogbreed.cloud.errors import is_refused
 from dogbreed.cloud.serving import rescaling, update
+from dogbreed.cloud.serving.function_alias import Alias, Earlier
+from dogbreed.cloud.serving.function_resources import Function
 from dogbreed.cloud.serving.hosted import Configuration, Model, endpoint_seen, models_in, previous, seen_or_none
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
 from dogbreed.cloud.session import Aws
-from dogbreed.config import DeploySettings
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Plan
 
-_DOORS = ("endpoint", "serverless")
 _LONGEST_S = 3600.0
 
 
-def plan(aws: Aws, own: DeploySettings, tell: Callable[[str], None]) -> Plan:
-    """UpdateEndpoint with the configuration before, all at once and watched by no alarm: one may be ringing now.
+def plan(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
+    """What lets the door `to` answer with the model before; "": the only door that something is deployed to.
 
-    DogbreedError where there is no endpoint, nothing before it, or a part of what was before is gone.
+    DogbreedError where nothing is deployed, nothing was before it, or a part of what was before is gone; UsageError
+    where several doors leave a choice, and for machines.
     """
-    for to in sorted(_DOORS, key=lambda one: one != own.to):
-        if there := endpoint_seen(aws, aws.name(to)):
-            break
-    else:
-        raise DogbreedError(
-            f"project {aws.settings.project} has no endpoint here, which could go back",
-            "a function or machines go back by deploying the run before: dogbreed deploy --run RUN",
-        )
+    to = to or _only(aws)
+    if to == "ec2":
+        again = "deploy the older run again: dogbreed deploy --to ec2 --run OLD"
+        raise UsageError("machines keep no model before", again)
+    return _of_function(aws) if to == "lambda" else _of_endpoint(aws, to, tell)
+
+
+def _of_endpoint(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
+    """UpdateEndpoint with the configuration before, all at once and watched by no alarm: one may be ringing now."""
+    there = endpoint_seen(aws, aws.name(to))
+    if not there:
+        raise _nothing(aws, to)
     before = previous(aws, to, str(there["EndpointConfigName"]))
     if not before:
-        raise DogbreedError(f"{aws.name(to)} has had one model only", "deploy another run: dogbreed deploy --run RUN")
+        raise _one_only(aws, to)
     configuration = _known(aws, to, before)
     pause, resume = rescaling.around(aws, to, configuration)
     counted = to == "endpoint"
     change = Change(lambda instances, watching: update.at_once() if counted else {}, counted, _LONGEST_S)
     return planning.make([*pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
+
+
+def _of_function(aws: Aws) -> Plan:
+    """The alias that callers use, moved to the version before."""
+    function = Function(aws, aws.name("lambda"))
+    found = Alias(function).find()
+    if found is None:
+        raise _nothing(aws, "lambda")
+    if not (before := Alias(function).before(found)):
+        raise _one_only(aws, "lambda")
+    return planning.make([Earlier(function, before)])
+
+
+def _only(aws: Aws) -> str:
+    """The door that something is deployed to; what these credentials may not look at counts as not there."""
+    function, group = Function(aws, aws.name("lambda")), {"AutoScalingGroupNames": [aws.name("ec2")]}
+    looks: dict[str, Callable[[], Any]] = {
+        "endpoint": lambda: endpoint_seen(aws, aws.name("endpoint")),
+        "serverless": lambda: endpoint_seen(aws, aws.name("serverless")),
+        "lambda": function.find,
+        "ec2": lambda: aws.client("autoscaling").describe_auto_scaling_groups(**group)["AutoScalingGroups"],
+    }
+    found = [to for to, look in looks.items() if _seen(look)]
+    if len(found) > 1:
+        raise UsageError(f"{' and '.join(found)} are deployed", f"name one: dogbreed rollback --to {found[0]}")
+    if not found:
+        raise _nothing(aws)
+    return found[0]
+
+
+def _seen(look: Callable[[], Any]) -> Any:
+    try:
+        return look()
+    except ClientError as error:
+        if is_refused(error):
+            return None
+        raise
+
+
+def _nothing(aws: Aws, to: str = "") -> DogbreedError:
+    what = f"nothing is deployed{f' to {to}' if to else ''} by project {aws.settings.project} in {aws.region}"
+    return DogbreedError(what, f"see dogbreed status, or: dogbreed deploy --to {to or 'endpoint'}")
+
+
+def _one_only(aws: Aws, to: str) -> DogbreedError:
+    hint = f"deploy another run: dogbreed deploy --to {to} --run RUN"
+    return DogbreedError(f"{aws.name(to)} has had one model only", hint)
 
 
 def _known(aws: Aws, to: str, name: str) -> Configuration:
