@@ -79,19 +79,6 @@ def tags_of(told: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in told.get("Tags", [])}
 
 
-def shown_tags(record: Record) -> list[dict[str, str]]:
-    """Tags as AWS shows them."""
-    return [{"Key": key, "Value": value} for key, value in record.tags.items()]
-
-
-def has_tags(record: Record, filters: list[dict[str, Any]]) -> bool:
-    """Whether a thing has all tags that the tagging service is asked for."""
-    return bool(record.tags) and all(
-        one.get("Key") in record.tags and (not one.get("Values") or record.tags[one["Key"]] in one["Values"])
-        for one in filters
-    )
-
-
 def _listed(record: Record, told: dict[str, Any]) -> bool:
     def between(moment: datetime, name: str) -> bool:
         after, before = told.get(f"{name}After"), told.get(f"{name}Before")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dogbreed.rehearse import endpoint_components, endpoint_models
+from dogbreed.rehearse import endpoint_components, endpoint_models, tagging
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
 from dogbreed.rehearse.endpoint_capture import Capture
 from dogbreed.rehearse.endpoint_components import Components
@@ -23,7 +23,7 @@ from dogbreed.rehearse.endpoint_fleet import Fleet
 from dogbreed.rehearse.endpoint_invoke import Invoke
 from dogbreed.rehearse.endpoint_meters import NAMESPACE, Publisher
 from dogbreed.rehearse.endpoint_models import Models
-from dogbreed.rehearse.endpoint_records import Shelf, has_tags, shown_tags, tags_of
+from dogbreed.rehearse.endpoint_records import Shelf, tags_of
 from dogbreed.rehearse.endpoint_rules import check_deployment, check_quota, in_progress
 from dogbreed.rehearse.endpoint_state import BUSY, Endpoint
 from dogbreed.rehearse.endpoint_targets import check_types, take_off
@@ -188,19 +188,14 @@ class Hosting:
         record.tags |= tags_of(call.params)
         for key in call.params.get("TagKeys", []):
             record.tags.pop(key, None)
-        return {} if call.operation == "DeleteTags" else {"Tags": shown_tags(record)}
+        return {} if call.operation == "DeleteTags" else {"Tags": tagging.shown(record.tags)}
 
-    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any] | None:
+    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         """Add them to what the tagging service finds."""
-        kinds = call.params.get("ResourceTypeFilters") or ["sagemaker"]
-        found = [
-            {"ResourceARN": record.arn, "Tags": shown_tags(record)}
-            for shelf in self.shelves
-            if {"sagemaker", f"sagemaker:{shelf.kind}"} & set(kinds)
-            for record in shelf.of(call.region)
-            if has_tags(record, call.params.get("TagFilters", []))
-        ]
-        return answer | {"ResourceTagMappingList": answer.get("ResourceTagMappingList", []) + found}
+        for shelf in self.shelves:
+            things = ((record.arn, record.tags) for record in shelf.of(call.region))
+            answer = tagging.found(call, answer, f"sagemaker:{shelf.kind}", things)
+        return answer
 
     @property
     def shelves(self) -> list[Shelf[Any]]:

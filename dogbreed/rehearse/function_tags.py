@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.rehearse import tagging
+
 if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.function_aliases import Operations
     from dogbreed.rehearse.function_records import Function, Records
-
-_KINDS = {"lambda", "lambda:function"}
 
 
 class Tags:
@@ -22,17 +22,10 @@ class Tags:
         """What it answers, by operation."""
         return {"TagResource": self._tag, "UntagResource": self._untag, "ListTags": self._list}
 
-    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any] | None:
+    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         """Add functions to what GetResources has found."""
-        if not _KINDS & set(call.params.get("ResourceTypeFilters") or _KINDS):
-            return None
-        filters = call.params.get("TagFilters", [])
-        found = [
-            {"ResourceARN": one.arn, "Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()]}
-            for one in self._records.of(call.region)
-            if one.tags and all(_has(one, wanted) for wanted in filters)
-        ]
-        return answer | {"ResourceTagMappingList": answer.get("ResourceTagMappingList", []) + found}
+        functions = ((one.arn, one.tags) for one in self._records.of(call.region))
+        return tagging.found(call, answer, "lambda:function", functions)
 
     def _tag(self, call: Call) -> dict[str, Any]:
         self._function(call).tags.update(call.params["Tags"])
@@ -48,8 +41,3 @@ class Tags:
 
     def _function(self, call: Call) -> Function:
         return self._records.find(call.region, {"FunctionName": call.params["Resource"]})[0]
-
-
-def _has(function: Function, wanted: dict[str, Any]) -> bool:
-    key, values = wanted.get("Key"), wanted.get("Values", [])
-    return key in function.tags and (not values or function.tags[key] in values)

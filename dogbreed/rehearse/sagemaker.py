@@ -7,6 +7,7 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dogbreed.rehearse import tagging
 from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
 from dogbreed.rehearse.sagemaker_job import Job
 from dogbreed.rehearse.sagemaker_rules import check, invalid, name_is_taken
@@ -99,7 +100,8 @@ class Training:
         expression = call.params.get("SearchExpression", {})
         jobs = [job for job in self._of(call.region) if fits(expression, job)]
         jobs.sort(key=lambda job: job.created, reverse=call.params.get("SortOrder", "Descending") == "Descending")
-        found = [{"TrainingJob": job.describe() | {"Tags": _tags(job)} | {"TrainingJobArn": job.arn}} for job in jobs]
+        shown = (job.describe() | {"Tags": tagging.shown(job.tags), "TrainingJobArn": job.arn} for job in jobs)
+        found = [{"TrainingJob": one} for one in shown]
         return page(call.params, "Results", found, _PAGE)
 
     def tags(self, call: Call) -> dict[str, Any] | Passed:
@@ -113,19 +115,12 @@ class Training:
         job.tags |= {tag["Key"]: tag["Value"] for tag in call.params.get("Tags", [])}
         for key in call.params.get("TagKeys", []):
             job.tags.pop(key, None)
-        return {"Tags": _tags(job)} if call.operation != "DeleteTags" else {}
+        return {"Tags": tagging.shown(job.tags)} if call.operation != "DeleteTags" else {}
 
-    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any] | None:
+    def tagged(self, call: Call, answer: dict[str, Any]) -> dict[str, Any]:
         """Add training jobs to what the tagging service finds."""
-        kinds = call.params.get("ResourceTypeFilters") or ["sagemaker:training-job"]
-        if not {"sagemaker", "sagemaker:training-job"} & set(kinds):
-            return None
-        found = [
-            {"ResourceARN": job.arn, "Tags": _tags(job)}
-            for job in self._of(call.region)
-            if job.tags and all(_has(job, wanted) for wanted in call.params.get("TagFilters", []))
-        ]
-        return answer | {"ResourceTagMappingList": answer.get("ResourceTagMappingList", []) + found}
+        jobs = ((job.arn, job.tags) for job in self._of(call.region))
+        return tagging.found(call, answer, "sagemaker:training-job", jobs)
 
     # -- what people ask of the stand-in
 
@@ -201,15 +196,6 @@ def add(cloud: Cloud) -> None:
     cloud.on_reset(jobs.end)
     cloud.on_status(jobs.status)
     cloud.on_interrupt(jobs.interrupt)
-
-
-def _tags(job: Job) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in job.tags.items()]
-
-
-def _has(job: Job, wanted: dict[str, Any]) -> bool:
-    key, values = wanted.get("Key"), wanted.get("Values", [])
-    return key in job.tags and (not values or job.tags[key] in values)
 
 
 def _listed(job: Job, told: dict[str, Any]) -> bool:
