@@ -166,8 +166,7 @@ class Target:
         try:
             writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-            body = await reader.readexactly(length)
+            body = await _body(reader, head)
             kept = b"connection: close" not in head
             return self.outcome(head.split(b" ", 2)[1].decode("ascii"), head, body)
         finally:
@@ -182,6 +181,18 @@ class Target:
         for _, writer in self._idle:
             writer.close()
         self._idle.clear()
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """The body of an answer, of a known length or in chunks (RFC 9112, 7.1)."""
+    if b"transfer-encoding: chunked" not in head:
+        return await reader.readexactly(int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))
+    body = b""
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    while (await reader.readline()).strip():
+        pass
+    return body
 
 
 async def press(

