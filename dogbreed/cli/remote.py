@@ -15,7 +15,8 @@ from dogbreed.ui import ui
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dogbreed.cloud.remote import LogLine
+    from dogbreed.cloud.remote import LogLine, RemoteRun
+    from dogbreed.cloud.session import Aws
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of the run; see dogbreed runs.")]
 
@@ -188,7 +189,7 @@ def pull(
     )
 
 
-def _open(name: str, region: str | None, config: str | None, no_config: bool) -> tuple[Any, Any]:
+def _open(name: str, region: str | None, config: str | None, no_config: bool) -> tuple[Aws, RemoteRun]:
     from dogbreed.config import load
 
     return shared.open_run(load({"aws.region": region}, config=config, use_file=not no_config), name)

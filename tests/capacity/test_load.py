@@ -317,9 +317,7 @@ def test_the_command_refuses(tmp_path: Path) -> None:
         (["--run", "nosuch"], "nosuch"),
     ):
         result = dogbreed("loadtest", *wrong, cwd=tmp_path)
-        assert result.returncode in (1, 2) and word in result.stderr and "hint: " in result.stderr, (
-            wrong,
-            result.stderr,
-        )
+        assert result.returncode in (1, 2), wrong
+        assert word in result.stderr and "hint: " in result.stderr, (wrong, result.stderr)
     asked = dogbreed("loadtest", "--url", "https://example.org", cwd=tmp_path)
     assert asked.returncode == 2 and "--yes" in asked.stderr
