@@ -295,6 +295,8 @@ class DeploySettings:
     alarm_unsure_percent: Annotated[float, Gt(0), Le(100)] = 60.0
     # Share of the requests whose photos and answers are kept in the bucket, in per cent; 0: none.
     data_capture_percent: Annotated[int, Ge(0), Le(100)] = 0
+    # The model of an endpoint as an inference component, so that it can be scaled to zero: dogbreed scale --to-zero.
+    component: bool = False
     # The endpoint's containers reach no network.
     network_isolation: bool = True
     # The service's container image; empty: dogbreed's own, built in the account where it is not there yet.

@@ -48,6 +48,9 @@ def deploy(
     ttl: Annotated[str | None, typer.Option(help="It ends itself after this time: 8h, 90m, 2d.")] = None,
     instance_type: Annotated[str | None, _of(_ENDPOINT, "ml.* for an endpoint, or EC2's; auto chooses.")] = None,
     instances: Annotated[int | None, _of(_ENDPOINT, "How many to begin with; scaling changes it later.")] = None,
+    component: Annotated[
+        bool, _of(_ENDPOINT, "As an inference component, which scale --to-zero takes.", "--component")
+    ] = False,
     memory_mb: Annotated[int | None, _of(_ENDPOINT, "For serverless and lambda; not given: chosen.")] = None,
     max_concurrency: Annotated[
         int | None, _of(_ENDPOINT, "Requests that a serverless endpoint answers at once.")
@@ -92,6 +95,7 @@ def deploy(
         "deploy.ttl": ttl,
         "deploy.instance_type": instance_type,
         "deploy.instances": instances,
+        "deploy.component": component or None,
         "deploy.memory_mb": memory_mb,
         "deploy.max_concurrency": max_concurrency,
         "deploy.strategy": strategy,
@@ -106,6 +110,10 @@ def deploy(
         "deploy.image": image,
     }
     settings = settings_module.load(flags, config=config, use_file=not no_config)
+    if settings.deploy.component and strategy == "canary":
+        from dogbreed.errors import UsageError
+
+        raise UsageError("an inference component is changed batch by batch, not canary", "use --strategy rolling")
     _deploy(settings, traffic, shadow, yes=yes, dry_run=dry_run)
 
 

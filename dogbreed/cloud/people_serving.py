@@ -156,10 +156,13 @@ def scale(scope: Scope) -> Document:
 def invoke(scope: Scope) -> Document:
     """Ask this project's endpoints and functions for predictions, and nothing else."""
     functions = scope.arn("lambda", f"function:{scope.project}-*")
+    endpoints = [scope.arn("sagemaker", f"endpoint/{scope.project}-*")]
+    components = [scope.arn("sagemaker", f"inference-component/{scope.project}-*")]
     signed = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
     return document(
         [
-            allow("Endpoints", "sagemaker:InvokeEndpoint", scope.arn("sagemaker", f"endpoint/{scope.project}-*")),
+            allow("Endpoints", "sagemaker:InvokeEndpoint", [*endpoints, *components]),
+            allow("LookAtComponents", parts.LISTS_COMPONENTS, "*"),
             allow("Functions", "lambda:InvokeFunction", functions),
             allow("Addresses", "lambda:InvokeFunctionUrl", functions, signed),
         ]
@@ -173,10 +176,13 @@ def looks(scope: Scope) -> list[Statement]:
     """What it takes to find every service of the project."""
     everywhere = (*parts.LISTS_HOSTED, *parts.LOOKS_AT_SCALING, *parts.LOOKS_AT_GROUPS, *parts.LOOKS_AT_BALANCER)
     build = f"{scope.project}-image"
-    names = [f"/aws/sagemaker/Endpoints/{scope.project}-*", f"/aws/lambda/{scope.project}-*", f"/aws/codebuild/{build}"]
+    names = [f"/aws/sagemaker/{kind}/{scope.project}-*" for kind in ("Endpoints", "InferenceComponents")]
+    names += [f"/aws/lambda/{scope.project}-*", f"/aws/codebuild/{build}"]
     return [
         allow("LookAtServices", everywhere, "*"),
-        allow("LookAtHosted", parts.DESCRIBES, parts.hosted_arns(scope, "*")),
+        allow(
+            "LookAtHosted", [*parts.DESCRIBES, f"sagemaker:Describe{parts.COMPONENT}"], parts.hosted_arns(scope, "*")
+        ),
         allow("LookAtFunctions", parts.LOOKS_AT_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
         *parts.looks_at_alarms(scope, ""),
         allow("LookAtEnds", "scheduler:GetSchedule", parts.end_arns(scope)),
@@ -193,13 +199,13 @@ def destroy_services(scope: Scope) -> Document:
 
 def _removals(scope: Scope) -> list[Statement]:
     name = f"{scope.project}-ec2"
-    groups = [f"/aws/sagemaker/Endpoints/{scope.project}-*", f"/aws/lambda/{scope.project}-*"]
+    groups = [f"/aws/sagemaker/{kind}/{scope.project}-*" for kind in ("Endpoints", "InferenceComponents")]
+    groups += [f"/aws/lambda/{scope.project}-*"]
     return [
-        allow("RemoveHosted", [f"sagemaker:Delete{kind}" for kind in parts.HOSTED], parts.hosted_arns(scope, "*")),
         allow(
-            "RemoveComponents",
-            "sagemaker:DeleteInferenceComponent",
-            scope.arn("sagemaker", f"inference-component/{scope.project}-*"),
+            "RemoveHosted",
+            [f"sagemaker:Delete{kind}" for kind in (*parts.HOSTED, parts.COMPONENT)],
+            parts.hosted_arns(scope, "*"),
         ),
         allow("RemoveFunctions", parts.ENDS_FUNCTION, scope.arn("lambda", f"function:{scope.project}-*")),
         # Those of target tracking are AWS's to name, and removed with the rights of whoever ends the scaling.

@@ -63,6 +63,10 @@ LOOKS_AT_SCALING = (
     *("application-autoscaling:DescribeScheduledActions", "application-autoscaling:DescribeScalingActivities"),
 )
 LISTS_COMPONENTS = "sagemaker:ListInferenceComponents"
+# What `deploy --component` and its removal take.
+COMPONENT = "InferenceComponent"
+CHANGES_COMPONENT = tuple(f"sagemaker:{verb}{COMPONENT}" for verb in ("Create", "Describe", "Update", "Delete"))
+CHANGES_COMPONENT += (f"sagemaker:Update{COMPONENT}RuntimeConfig",)
 SCALING_SERVICE = "application-autoscaling.amazonaws.com"
 GROUPS = (
     *("autoscaling:CreateAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup", "autoscaling:CreateOrUpdateTags"),
@@ -98,15 +102,21 @@ def hosted(scope: Scope, door: str) -> list[Statement]:
     """What both kinds of endpoint take, their front and their end included."""
     changes = [f"sagemaker:{verb}{kind}" for verb in ("Create", "Delete") for kind in HOSTED]
     updates = ["sagemaker:UpdateEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:AddTags"]
-    own = scope.arn("sagemaker", f"endpoint/{scope.project}-{door}")
+    own = [scope.arn("sagemaker", f"endpoint/{scope.project}-{door}")]
+    groups, lists = [f"/aws/sagemaker/Endpoints/{scope.project}-{door}"], [*LISTS_HOSTED]
+    if door == "endpoint":
+        own.append(component_arn(scope))
+        updates += CHANGES_COMPONENT
+        groups.append(f"/aws/sagemaker/InferenceComponents/{scope.project}-{door}-model")
+        lists.append(LISTS_COMPONENTS)
     return [
         *bucket(scope, MODELS),
         *roles(scope, serving.ENDPOINT, serving.END),
         allow("Hosted", [*changes, *updates, *DESCRIBES], hosted_arns(scope, door)),
-        allow("LookAtHosted", [*LISTS_HOSTED, "application-autoscaling:DescribeScalableTargets"], "*"),
+        allow("LookAtHosted", [*lists, "application-autoscaling:DescribeScalableTargets"], "*"),
         allow("Try", "sagemaker:InvokeEndpoint", own),
         looks_at_image(scope),
-        *logs(scope, [f"/aws/sagemaker/Endpoints/{scope.project}-{door}"]),
+        *logs(scope, groups),
         ends(scope),
         *(in_subnets(scope) if scope.subnets and door == "endpoint" else []),
         *key_use(scope),
@@ -187,7 +197,13 @@ def hosted_arns(scope: Scope, door: str) -> list[str]:
     """Models and configurations have a digest behind the door's name, the endpoint has not."""
     many = f"{scope.project}-{door}-*" if door != "*" else f"{scope.project}-*"
     kinds = {"model": many, "endpoint-config": many, "endpoint": f"{scope.project}-{door}"}
-    return [scope.arn("sagemaker", f"{kind}/{name}") for kind, name in kinds.items()]
+    arns = [scope.arn("sagemaker", f"{kind}/{name}") for kind, name in kinds.items()]
+    return arns if door == "serverless" else [*arns, component_arn(scope)]
+
+
+def component_arn(scope: Scope) -> str:
+    """The inference component of an endpoint."""
+    return scope.arn("sagemaker", f"inference-component/{scope.project}-endpoint-model")
 
 
 def function_arns(scope: Scope, *names: str) -> list[str]:

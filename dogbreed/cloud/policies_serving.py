@@ -28,7 +28,7 @@ from dogbreed.cloud.policy_parts import (
 ENDPOINT, EC2_SERVICE, LAMBDA = "endpoint", "ec2-service", "lambda"
 FRONT_OF_ENDPOINT, FRONT_OF_SERVERLESS = "endpoint-front", "serverless-front"
 IMAGE_BUILD, END = "image-build", "end"
-_ENDPOINT_LOGS = "/aws/sagemaker/Endpoints"
+_ENDPOINT_LOGS, _COMPONENT_LOGS = "/aws/sagemaker/Endpoints", "/aws/sagemaker/InferenceComponents"
 
 
 def endpoint(scope: Scope) -> Document:
@@ -37,7 +37,7 @@ def endpoint(scope: Scope) -> Document:
         [
             *reads(scope, MODELS),
             *writes(scope, CAPTURED),
-            *logs(scope, f"{_ENDPOINT_LOGS}/*"),
+            *logs(scope, f"{_ENDPOINT_LOGS}/*", f"{_COMPONENT_LOGS}/*"),
             metrics("/aws/sagemaker/*", "dogbreed/*"),
             # An update that alarms take back is watched as this role; to describe one by its name asks for all.
             allow("WatchAlarms", "cloudwatch:DescribeAlarms", scope.arn("cloudwatch", "alarm:*")),
@@ -50,9 +50,12 @@ def endpoint(scope: Scope) -> Document:
 
 def front(scope: Scope, door: str) -> Document:
     """The role of the function in front of one endpoint: asks that endpoint, and logs."""
+    asked = [scope.arn("sagemaker", f"endpoint/{scope.project}-{door}")]
+    if door == "endpoint":
+        asked.append(scope.arn("sagemaker", f"inference-component/{scope.project}-{door}-model"))
     return document(
         [
-            allow("Invoke", "sagemaker:InvokeEndpoint", scope.arn("sagemaker", f"endpoint/{scope.project}-{door}")),
+            allow("Invoke", "sagemaker:InvokeEndpoint", asked),
             _logs_of_function(scope, f"{door}-front"),
         ]
     )
@@ -107,6 +110,11 @@ def end(scope: Scope) -> Document:
     return document(
         [
             allow("EndEndpoints", "sagemaker:DeleteEndpoint", endpoints),
+            allow(
+                "EndComponent",
+                "sagemaker:DeleteInferenceComponent",
+                scope.arn("sagemaker", f"inference-component/{scope.project}-endpoint-model"),
+            ),
             # Of an endpoint that is scaled, SageMaker takes the target off with the caller's rights.
             allow(
                 "EndScaling",

@@ -139,12 +139,12 @@ def writes(scope: Scope, *prefixes: str) -> list[Statement]:
     return [allow("WriteObjects", actions, scope.objects(*prefixes), scope.own_account)]
 
 
-def logs(scope: Scope, group: str) -> list[Statement]:
-    """Write to one log group, and make it."""
-    arn = scope.arn("logs", f"log-group:{group}")
+def logs(scope: Scope, *groups: str) -> list[Statement]:
+    """Write to log groups, and make them."""
+    arns = [scope.arn("logs", f"log-group:{group}") for group in groups]
     actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     # A pattern covers the streams of its groups, too.
-    return [allow("Log", actions, arn if arn.endswith("*") else [arn, f"{arn}:*"])]
+    return [allow("Log", actions, [*arns, *(f"{arn}:*" for arn in arns if not arn.endswith("*"))])]
 
 
 def metrics(*namespaces: str) -> Statement:

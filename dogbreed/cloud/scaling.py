@@ -167,6 +167,9 @@ def _of_group(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
 def _to_zero(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
     """Bounds from 0, what follows the target, and what wakes the first copy as calls begin to fail."""
     where = component_place(aws, component(aws, deployed))
+    most = deployed.more["managed"].get("MaxInstanceCount", wanted.range[1])
+    if wanted.range[1] > most:
+        raise UsageError(f"--max {wanted.range[1]}: {deployed.name} has at most {most} instances", f"use --max {most}")
     target = wanted.target or Target("concurrency", 1)
     kind = _PREDEFINED_OF_COMPONENT[target.metric]
     adjustment = {
@@ -196,7 +199,8 @@ def component(aws: Aws, deployed: Deployed) -> str:
     raise DogbreedError(
         f"endpoint {deployed.name} holds its model by itself, and AWS lets only one with an inference component and "
         "managed instances from 0 come to zero; it cannot be changed into that in place",
-        "without traffic, these cost nothing: dogbreed deploy --to serverless, or dogbreed deploy --to lambda",
+        "dogbreed destroy, then dogbreed deploy --to endpoint --component; or what costs nothing without traffic: "
+        "dogbreed deploy --to serverless, or dogbreed deploy --to lambda",
     )
 
 

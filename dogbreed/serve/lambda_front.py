@@ -29,6 +29,7 @@ from dogbreed.serve.lambda_event import MARGIN_S, MAX_BYTES, Reply, Request, ans
 from dogbreed.serve.problems import Problem, of_status
 
 _ENDPOINT = os.environ["DOGBREED_ENDPOINT"]
+_COMPONENT = os.environ.get("DOGBREED_COMPONENT", "")
 _MAX_BYTES = int(os.environ.get("DOGBREED_MAX_BYTES", MAX_BYTES))
 # A name leads to several addresses, each of which is tried; serve itself gives up after 20 s.
 _CONNECT_S, _ADDRESSES, _READ_S = 1, 3, 22
@@ -72,6 +73,8 @@ def _work(request: Request) -> Reply:
         raise Problem(415, "media-type", "this Content-Type is not read", "send image/jpeg, or JSON with base64")
     given: dict[str, Any] = {"EndpointName": _ENDPOINT, "Body": request.body}
     given["ContentType"] = kind or "application/octet-stream"
+    if _COMPONENT:
+        given["InferenceComponentName"] = _COMPONENT
     if request.top_k is not None:
         given["CustomAttributes"] = f"top_k={request.top_k}"
     text, tries = _ask(given, request)
@@ -120,6 +123,7 @@ def _of_aws(code: str, words: str, status: int) -> Problem:
     if code in _THROTTLED:
         return _throttled("more requests than the endpoint can answer now")
     if code in ("ModelNotReadyException", "ServiceUnavailable") or (code == "ValidationError" and _is_absent(words)):
+        # Also where an endpoint that is scaled to zero has no copy of its model: this very request wakes one.
         hint = "try again in a minute; whoever runs it: dogbreed status"
         return Problem(503, "no-endpoint", "the endpoint is not there, or not ready", hint, {"Retry-After": "30"})
     if status == 413:
@@ -149,7 +153,8 @@ def _of_model(said: Any) -> Problem:
 
 
 def _is_absent(words: str) -> bool:
-    return any(said in words for said in ("not found", "could not find", "does not exist", "in service", "not ready"))
+    absent = ("not found", "could not find", "does not exist", "in service", "not ready", "has no capacity")
+    return any(said in words for said in absent)
 
 
 def _late() -> Problem:

@@ -5,7 +5,7 @@ A minute without requests is no alarm. The third needs the figures that `dogbree
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dogbreed.cloud.serving.hosted import VARIANT
@@ -77,10 +77,10 @@ class Alarm(Resource):
         return self._aws.client("cloudwatch")
 
 
-def of_endpoint(aws: Aws, door: str, own: DeploySettings) -> list[Alarm]:
-    """The three; ModelLatency is measured in microseconds."""
+def of_endpoint(aws: Aws, door: str, own: DeploySettings, component: str = "") -> list[Alarm]:
+    """The three; ModelLatency is measured in microseconds. `component`: the inference component that is measured."""
     name = aws.name(door)
-    variant = {"EndpointName": name, "VariantName": VARIANT}
+    variant = {"InferenceComponentName": component} if component else {"EndpointName": name, "VariantName": VARIANT}
     return [
         Alarm(
             aws,
@@ -118,6 +118,14 @@ def of_endpoint(aws: Aws, door: str, own: DeploySettings) -> list[Alarm]:
 def named(aws: Aws, door: str) -> list[Alarm]:
     """The same by their names alone, to look at and delete."""
     return [Alarm(aws, door, what, {}, 0, "") for what in ("errors", "p99", "unsure")]
+
+
+def now(aws: Aws, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Alarms of these names as they are now."""
+    if not names:
+        return []
+    seen = aws.client("cloudwatch").describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm"])
+    return list(seen["MetricAlarms"])
 
 
 def _share(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -23,6 +24,15 @@ from dogbreed.infer.door import Asking, Door, Reply, is_rehearsed, is_signed, re
 LIVE = "live"
 _SHOWN = 5
 _PARTS_OF_AN_ARN = 7
+# AWS's words for a request to an endpoint with components that names none, and for one that finds no copy.
+_WANTS_COMPONENT = re.compile(r"(?i)inference component name header is required")
+_ASLEEP = re.compile(r"(?i)inference component has no capacity")
+
+
+def component_of(aws: Aws, endpoint: str) -> str:
+    """The name of an endpoint's inference component; "" where it has none."""
+    told = aws.client("sagemaker").list_inference_components(EndpointNameEquals=endpoint, MaxResults=1)
+    return next((str(one["InferenceComponentName"]) for one in told["InferenceComponents"]), "")
 
 
 class OfEndpoint(Asking):
@@ -32,15 +42,19 @@ class OfEndpoint(Asking):
         self._aws, self.name = aws, name
         self.where = f"endpoint {name}"
         self._client = aws.client("sagemaker-runtime")
+        # Known once the endpoint has said that it wants it: one without a component costs no look.
+        self._component = ""
 
     def ask(self, data: bytes, top_k: int) -> Reply:
         """InvokeEndpoint. UsageError for an endpoint that is not there, DogbreedError for one that is not ready."""
+        named = {"InferenceComponentName": self._component} if self._component else {}
         try:
             said = self._client.invoke_endpoint(
                 EndpointName=self.name,
                 Body=data,
                 ContentType="application/octet-stream",
                 CustomAttributes=f"top_k={top_k}",
+                **named,
             )
             return Reply(200, said["Body"].read())
         except ClientError as error:
@@ -49,6 +63,16 @@ class OfEndpoint(Asking):
                 return Reply(int(answer.get("OriginalStatusCode", 500)), answer.get("OriginalMessage", "").encode())
             if _is_too_large(error):
                 return Reply(413, b"")
+            if not named and _WANTS_COMPONENT.search(str(error)):
+                self._component = component_of(self._aws, self.name)
+                if self._component:
+                    return self.ask(data, top_k)
+                raise DogbreedError(f"{self.where} has no model", "dogbreed deploy --component gives it one") from error
+            if _ASLEEP.search(str(error)):
+                raise DogbreedError(
+                    f"{self.where} sleeps: no copy of its model runs",
+                    "where dogbreed scale --to-zero was applied this call wakes one; ask again in some minutes",
+                ) from error
             if is_missing(error):
                 names = _listed(self._aws, "sagemaker", "list_endpoints", "Endpoints", "EndpointName")
                 raise _absent("endpoint", self.name, names) from error

@@ -43,18 +43,21 @@ def seconds(ttl: str) -> float:
 
 def resources(wanted: Deployment) -> list[Resource]:
     """The role and a schedule for each thing that costs by the hour; after these things in a plan."""
-    ends = [End(wanted.aws, what, wanted.settings.ttl) for what in _whats(wanted.settings.to, wanted.settings.front)]
+    own = wanted.settings
+    ends = [End(wanted.aws, what, own.ttl) for what in _whats(own.to, own.front, own.component)]
     return [Role(wanted.aws, END), *ends]
 
 
 def everything(aws: Aws, to: str) -> list[Resource]:
     """The schedules of a door; its role is the project's."""
-    return [End(aws, what) for what in _whats(to, True)]
+    return [End(aws, what) for what in _whats(to, True, True)]
 
 
-def _whats(to: str, front: bool) -> list[str]:
+def _whats(to: str, front: bool, component: bool) -> list[str]:
     more = {"endpoint": ["endpoint-front"], "serverless": ["serverless-front"], "ec2": ["ec2-balancer"]}
-    return [to, *(more.get(to, []) if front or to == "ec2" else [])]
+    # An endpoint is deleted after its inference component: until that has gone, the schedule tries again.
+    first = ["endpoint-model"] if to == "endpoint" and component else []
+    return [*first, to, *(more.get(to, []) if front or to == "ec2" else [])]
 
 
 class End(Resource):
@@ -149,6 +152,7 @@ _DELETES_ENDPOINT = ("sagemaker", "deleteEndpoint", lambda aws, name: {"Endpoint
 _DELETES_FUNCTION = ("lambda", "deleteFunction", lambda aws, name: {"FunctionName": name})
 _CALLS: dict[str, tuple[str, str, Callable[[Aws, str], dict[str, Any] | None]]] = {
     "endpoint": _DELETES_ENDPOINT,
+    "endpoint-model": ("sagemaker", "deleteInferenceComponent", lambda aws, name: {"InferenceComponentName": name}),
     "serverless": _DELETES_ENDPOINT,
     "ec2": (
         "autoscaling",

@@ -8,14 +8,18 @@ from decimal import Decimal
 from typing import Any
 
 from dogbreed.cloud import network
-from dogbreed.cloud.serving import alarms, hosting, rescaling, update
-from dogbreed.cloud.serving.client import OfEndpoint
+from dogbreed.cloud.policies_serving import ENDPOINT
+from dogbreed.cloud.roles import Role
+from dogbreed.cloud.serving import alarms, component, hosting, rescaling, update
+from dogbreed.cloud.serving.client import OfEndpoint, component_of
+from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.hosted import (
     CHALLENGER,
     VARIANT,
     Configuration,
     endpoint_seen,
+    models_in,
     seen_or_none,
     variants,
 )
@@ -38,6 +42,8 @@ _STARTUP_S = 300
 # Prices order types alike in all regions, and are known best there.
 _REFERENCE = "us-east-1"
 _LONGER_S = 3600
+# Under an inference component: SageMaker starts and ends instances as its copies need them.
+_MANAGED: dict[str, Any] = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 10}
 _TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 
 
@@ -45,6 +51,8 @@ def check(own: DeploySettings, aws: AwsSettings) -> None:
     """UsageError for a type, image or way of updating that cannot be."""
     hosting.check_image(own.image)
     update.check(own)
+    if own.component:
+        _check_component(own, aws)
     name = own.instance_type
     if name == "auto":
         return
@@ -66,8 +74,15 @@ def resources(wanted: Deployment) -> list[Resource]:
     made = hosting.basis(wanted, group=group)
     parts = [hosting.served(wanted, run, isolated=own.network_isolation, in_network=True) for run in _runs(wanted)]
     configuration = _configuration(wanted)
-    watch = alarms.of_endpoint(aws, _TO, own)
+    _check_kind(wanted, configuration)
+    watch = alarms.of_endpoint(aws, _TO, own, component.name(aws) if own.component else "")
     names = tuple(alarm.name for alarm in watch)
+    if own.component:
+        data, model = parts[0]
+        needed = component.needs(_type(wanted))
+        copies = Component(aws, model.name, needed, own, watched=names, tell=wanted.tell)
+        endpoint = Endpoint(aws, _TO, configuration, tell=wanted.tell)
+        return [*made, data, model, configuration, *watch, endpoint, copies, *hosting.around(wanted)]
     change = Change(
         lambda instances, watching: update.deployment(own, instances, watching),
         keep_counts=True,
@@ -93,7 +108,11 @@ def resources(wanted: Deployment) -> list[Resource]:
 
 def surplus(wanted: Deployment) -> list[Resource]:
     """What earlier deployments left, but for the one before."""
-    return hosting.surplus(wanted, _configuration(wanted))
+    used = set[str]()
+    if wanted.settings.component:
+        _, model = hosting.served(wanted, wanted.run, isolated=wanted.settings.network_isolation, in_network=True)
+        used = component.models_kept(wanted.aws, model.name)
+    return hosting.surplus(wanted, _configuration(wanted), used)
 
 
 def everything(aws: Aws) -> list[Resource]:
@@ -125,7 +144,8 @@ def client(aws: Aws) -> Answering:
 
 def calls(aws: Aws) -> Mapping[str, str]:
     """How to call it."""
-    return hosting.calls(aws, aws.name(_TO))
+    name = aws.name(_TO)
+    return hosting.calls(aws, name, component_of(aws, name))
 
 
 def chosen_type(own: DeploySettings) -> str:
@@ -158,18 +178,23 @@ def _configuration(wanted: Deployment) -> Configuration:
     variants = []
     for name, run in zip((VARIANT, CHALLENGER), _runs(wanted), strict=False):
         _, model = hosting.served(wanted, run, isolated=own.network_isolation, in_network=True)
+        alone = {
+            "ModelName": model.name,
+            "InitialVariantWeight": 1.0,
+            "ContainerStartupHealthCheckTimeoutInSeconds": _STARTUP_S,
+        }
         variants.append(
             {
                 "VariantName": name,
-                "ModelName": model.name,
                 "InstanceType": kind,
                 "InitialInstanceCount": own.instances,
-                "InitialVariantWeight": 1.0,
-                "ContainerStartupHealthCheckTimeoutInSeconds": _STARTUP_S,
                 "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+                **({"ManagedInstanceScaling": _MANAGED} if own.component else alone),
             }
         )
     content: dict[str, Any] = {"ProductionVariants": variants[:1]}
+    if own.component:
+        content |= {"ExecutionRoleArn": Role(aws, ENDPOINT).arn, "EnableNetworkIsolation": own.network_isolation}
     if variants[1:]:
         content["ShadowProductionVariants"] = variants[1:]
     facts = Prices.load().instance(kind)
@@ -179,6 +204,50 @@ def _configuration(wanted: Deployment) -> Configuration:
     if own.data_capture_percent:
         content["DataCaptureConfig"] = hosting.data_capture(wanted)
     return Configuration(aws, _TO, content)
+
+
+def _check_component(own: DeploySettings, aws: AwsSettings) -> None:
+    """UsageError for what is not known to go with an inference component."""
+    if own.instances > _MANAGED["MaxInstanceCount"]:
+        raise UsageError(
+            f"--instances {own.instances}: with --component at most {_MANAGED['MaxInstanceCount']}",
+            "give fewer --instances, or leave out --component",
+        )
+    if own.data_capture_percent:
+        raise UsageError(
+            "[deploy] data_capture_percent and --component are not combined", "set data_capture_percent = 0"
+        )
+    if listed(aws.subnets):
+        raise UsageError("--component is not made in subnets of one's own", "leave out --component, or [aws] subnets")
+
+
+def _check_kind(wanted: Deployment, configuration: Configuration) -> None:
+    """UsageError for an endpoint that would have to become one of the other kind, or get other instances under its
+    component: neither goes in place.
+    """
+    there = endpoint_seen(wanted.aws, wanted.name)
+    if not there or there["EndpointStatus"] in ("Failed", "OutOfService", "Deleting"):
+        return
+    known = seen_or_none(Configuration.known(wanted.aws, _TO, there["EndpointConfigName"]).describe)
+    if known is None:
+        return
+    again = "dogbreed destroy, then dogbreed deploy --to endpoint"
+    if models_in(known) and wanted.settings.component:
+        raise UsageError(
+            f"endpoint {wanted.name} holds its model by itself, and cannot be changed into one with an inference "
+            "component in place",
+            f"{again} --component; or leave out --component",
+        )
+    if not models_in(known) and not wanted.settings.component:
+        raise UsageError(
+            f"endpoint {wanted.name} has an inference component, and cannot be changed into one without it in place",
+            f"add --component; or {again}",
+        )
+    if wanted.settings.component and there["EndpointConfigName"] != configuration.name:
+        raise UsageError(
+            f"endpoint {wanted.name} with its inference component keeps its instance type, key and isolation",
+            f"keep these settings; or {again} --component",
+        )
 
 
 def _check_network(aws: Aws) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT, FRONT_OF_SERVERLESS
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import function_code
+from dogbreed.cloud.serving import component, function_code
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, unasked, ways
 from dogbreed.cloud.serving.function_resources import Function, Spec
@@ -38,7 +38,11 @@ def resources(wanted: Deployment) -> list[Resource]:
         role.arn,
         MEMORY_MB,
         TIMEOUT_S,
-        {"DOGBREED_ENDPOINT": wanted.name, "DOGBREED_MAX_BYTES": str(_MAX_BYTES[to])},
+        {
+            "DOGBREED_ENDPOINT": wanted.name,
+            "DOGBREED_MAX_BYTES": str(_MAX_BYTES[to]),
+            **({"DOGBREED_COMPONENT": component.name(aws)} if own.component else {}),
+        },
         own.reserved_concurrency,
     )
     function = Function(aws, name(aws, to), spec)

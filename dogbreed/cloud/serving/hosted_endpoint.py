@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dogbreed.cloud.errors import code
+from dogbreed.cloud.serving import alarms
 from dogbreed.cloud.serving.hosted import (
     REPLACES,
     VARIANT,
@@ -77,7 +78,7 @@ class Endpoint(Resource):
         self._scaled = scaled
         # What its instances are and cost, as it was found.
         self._running: list[tuple[str, int]] = []
-        self._scales = False
+        self._scales = self._takes_over = False
         wants = variants(configuration.content) if configuration else []
         self._kept = any(one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in wants)
 
@@ -103,6 +104,7 @@ class Endpoint(Resource):
         self._kept |= any(
             one.get("CurrentServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(seen)
         )
+        self._takes_over = self._configuration is not None and name != self._configuration.name
         failed = state in ("Failed", "OutOfService", "Deleting")
         reason = str(seen.get("FailureReason", ""))
         count = _count(seen)
@@ -195,8 +197,11 @@ class Endpoint(Resource):
         return None if self._kept else self._price(self._running)
 
     def detail(self) -> str:
-        """Its instances."""
-        return ", ".join(f"{count} x {kind}" for kind, count in self._to_run())
+        """Its instances, and how a new configuration takes over."""
+        parts = [", ".join(f"{count} x {kind}" for kind, count in self._to_run())]
+        if self._takes_over and self._change:
+            parts.append(self._change.words(self._running[0][1] if self._running else 1).strip())
+        return "; ".join(filter(None, parts))
 
     def _price(self, running: Sequence[tuple[str, int]]) -> Decimal | None:
         prices = [Prices.load().hourly(kind, self._aws.region, "hosting") for kind, _ in running]
@@ -277,11 +282,7 @@ class Endpoint(Resource):
 
     def _alarms(self) -> list[dict[str, Any]]:
         """The alarms that watch an update, as they are now."""
-        names = list(self._change.alarms) if self._change else []
-        if not names:
-            return []
-        seen = self._aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm"])
-        return list(seen["MetricAlarms"])
+        return alarms.now(self._aws, self._change.alarms if self._change else ())
 
     def _until_in_service(self, longest_s: float) -> dict[str, Any]:
         return self._checked(self._await(lambda now: now["EndpointStatus"] in _ENDED, longest_s))

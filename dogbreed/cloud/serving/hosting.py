@@ -13,7 +13,7 @@ from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup
 from dogbreed.cloud.policies_serving import ENDPOINT
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import alarms
+from dogbreed.cloud.serving import alarms, component
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.hosted import (
     Configuration,
@@ -58,7 +58,14 @@ def basis(wanted: Deployment, *, group: SecurityGroup | None) -> list[Resource]:
         image = import_module("dogbreed.cloud.serving.image")
         made += image.resources(aws, tell=wanted.detail)
     made += [group] if group else []
-    return [*made, ServiceLogs(aws, f"{LOG_GROUPS}/{wanted.name}")]
+    return [
+        *made,
+        _component_logs(aws) if wanted.settings.component else ServiceLogs(aws, f"{LOG_GROUPS}/{wanted.name}"),
+    ]
+
+
+def _component_logs(aws: Aws) -> ServiceLogs:
+    return ServiceLogs(aws, f"{component.LOG_GROUPS}/{component.name(aws)}")
 
 
 def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) -> tuple[ModelData, Model]:
@@ -116,9 +123,9 @@ def with_front(wanted: Deployment, usd: Decimal, requests: float, seconds: float
     return None if more is None else usd + more
 
 
-def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
-    """Models and configurations of earlier deployments, but for the one to go back to; a front, an end and alarms
-    that are not wanted any more.
+def surplus(wanted: Deployment, configuration: Configuration, used: set[str]) -> list[Resource]:
+    """Models and configurations of earlier deployments, but for the one to go back to and the models that are `used`
+    otherwise; a front, an end and alarms that are not wanted any more.
     """
     aws, to = wanted.aws, wanted.settings.to
     there = endpoint_seen(aws, wanted.name)
@@ -127,7 +134,7 @@ def surplus(wanted: Deployment, configuration: Configuration) -> list[Resource]:
         now = str(there["EndpointConfigName"])
         keep |= {now, str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName", now))}
         keep.add(before(aws, to, now, configuration.content))
-    configs, used = configurations(aws, to), models_in(configuration.content)
+    configs, used = configurations(aws, to), used | models_in(configuration.content)
     for one in configs:
         if one.name in keep:
             used |= models_in(seen_or_none(one.describe) or {})
@@ -144,8 +151,9 @@ def everything(aws: Aws, to: str) -> list[Resource]:
     """What of a door can be in the account."""
     name = aws.name(to)
     found: list[Resource] = [ServiceLogs(aws, f"{LOG_GROUPS}/{name}"), *models(aws, to), *configurations(aws, to)]
-    found += [*alarms.named(aws, to)] if to == "endpoint" else []
-    return [*found, Endpoint(aws, to), *optional("front", aws, to), *optional("ending", aws, to)]
+    found += [_component_logs(aws), *alarms.named(aws, to)] if to == "endpoint" else []
+    copies = [component.Component(aws)] if to == "endpoint" else []
+    return [*found, Endpoint(aws, to), *copies, *optional("front", aws, to), *optional("ending", aws, to)]
 
 
 def optional(module: str, aws: Aws, to: str) -> list[Resource]:
@@ -169,8 +177,10 @@ def data_capture(wanted: Deployment) -> Mapping[str, Any]:
     }
 
 
-def calls(aws: Aws, name: str) -> Mapping[str, str]:
-    """How to call an endpoint, by way, to be pasted."""
+def calls(aws: Aws, name: str, component: str = "") -> Mapping[str, str]:
+    """How to call an endpoint, and the inference component of it that is named, by way, to be pasted."""
+    named = f', InferenceComponentName="{component}"' if component else ""
+    header = f'-H "X-Amzn-SageMaker-Inference-Component: {component}" ' if component else ""
     host = f"https://runtime.sagemaker.{aws.region}.amazonaws.com"
     body = aws.rehearsal or host
     return {
@@ -179,13 +189,13 @@ def calls(aws: Aws, name: str) -> Mapping[str, str]:
             "import boto3\n"
             f'runtime = boto3.client("sagemaker-runtime", region_name="{aws.region}")\n'
             'with open("photo.jpg", "rb") as photo:\n'
-            f'    answer = runtime.invoke_endpoint(EndpointName="{name}", ContentType="{_OCTETS}", Body=photo)\n'
+            f'    answer = runtime.invoke_endpoint(EndpointName="{name}"{named}, ContentType="{_OCTETS}", Body=photo)\n'
             'print(answer["Body"].read().decode())'
         ),
         # curl signs by itself; a session's token goes along as a header.
         "curl": (
             f'curl --aws-sigv4 "aws:amz:{aws.region}:sagemaker" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
             '${AWS_SESSION_TOKEN:+-H "x-amz-security-token: $AWS_SESSION_TOKEN"} '
-            f'-H "Content-Type: {_OCTETS}" --data-binary @photo.jpg {body}/endpoints/{name}/invocations'
+            f'{header}-H "Content-Type: {_OCTETS}" --data-binary @photo.jpg {body}/endpoints/{name}/invocations'
         ),
     }

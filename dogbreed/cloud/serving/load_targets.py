@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from botocore.auth import SigV4Auth
@@ -24,6 +25,7 @@ class _Signed(Target):
 
     fresh_s = _FRESH_S
     service = ""
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, aws: Aws, client: str, path: str, photos: Sequence[bytes]) -> None:
         self._aws = aws
@@ -37,7 +39,7 @@ class _Signed(Target):
     def build(self, photo: bytes) -> bytes:
         """See `Target`."""
         body, kind = self.body(photo)
-        request = AWSRequest("POST", self._url, headers={"Content-Type": kind}, data=body)
+        request = AWSRequest("POST", self._url, headers={"Content-Type": kind, **self.headers}, data=body)
         credentials = self._aws.session.get_credentials()
         assert credentials, "Aws.session raises where there are none"
         SigV4Auth(credentials.get_frozen_credentials(), self.service, self._aws.region).add_auth(request)
@@ -53,7 +55,9 @@ class EndpointTarget(_Signed):
 
     service = "sagemaker"
 
-    def __init__(self, aws: Aws, name: str, photos: Sequence[bytes]) -> None:
+    def __init__(self, aws: Aws, name: str, photos: Sequence[bytes], component: str = "") -> None:
+        if component:
+            self.headers = {"X-Amzn-SageMaker-Inference-Component": component}
         super().__init__(aws, "sagemaker-runtime", f"/endpoints/{quote(name)}/invocations", photos)
 
     def outcome(self, status: str, head: bytes, body: bytes) -> str:

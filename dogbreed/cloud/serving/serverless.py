@@ -61,7 +61,7 @@ def resources(wanted: Deployment) -> list[Resource]:
 
 def surplus(wanted: Deployment) -> list[Resource]:
     """What earlier deployments left, but for the one before."""
-    return hosting.surplus(wanted, _configuration(wanted))
+    return hosting.surplus(wanted, _configuration(wanted), set())
 
 
 def everything(aws: Aws) -> list[Resource]:

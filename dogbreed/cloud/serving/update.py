@@ -24,6 +24,8 @@ def check(own: DeploySettings) -> None:
     """UsageError for what AWS would refuse."""
     if own.strategy == "linear" and own.step_percent < _LINEAR_LEAST:
         raise UsageError(f"a linear step is 10 to 50 %, not {own.step_percent}", "set [deploy] step_percent = 10")
+    if own.component and own.strategy == "linear":
+        raise UsageError("an inference component is changed batch by batch, not linear", "use --strategy rolling")
     if own.strategy in ("linear", "rolling") and seconds(own, 100) > _LONGEST:
         raise UsageError(
             f"{own.strategy} by {own.step_percent} % with {own.bake_minutes:g} minutes each takes longer than AWS's "
@@ -84,6 +86,35 @@ def deployment(own: DeploySettings, instances: int, alarms: Sequence[str]) -> di
         "MaximumExecutionTimeoutInSeconds": longest,
     }
     return {"BlueGreenUpdatePolicy": policy, **rollback}
+
+
+def of_component(own: DeploySettings, copies: int, alarms: Sequence[str]) -> dict[str, Any]:
+    """DeploymentConfig for an inference component of so many copies, which knows rolling alone."""
+    longest = min(_LONGEST, max(_SHORTEST, seconds_of_component(own, copies) + _STARTING_S))
+    rolling = {
+        "MaximumBatchSize": {"Type": "COPY_COUNT", "Value": _copies_at_a_time(own, copies)},
+        "WaitIntervalInSeconds": round(own.bake_minutes * 60),
+        "MaximumExecutionTimeoutInSeconds": longest,
+    }
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}} if alarms else {}
+    return {"RollingUpdatePolicy": rolling, **rollback}
+
+
+def seconds_of_component(own: DeploySettings, copies: int) -> int:
+    """How long all batches wait, without the time that copies take to start."""
+    return round(own.bake_minutes * 60) * max(1, math.ceil(copies / _copies_at_a_time(own, copies)))
+
+
+def words_of_component(own: DeploySettings, copies: int) -> str:
+    """How it goes, for people."""
+    if copies == 0:
+        return f"  no copy runs: one is started, then {own.bake_minutes:g} min watched by alarms"
+    first = _copies_at_a_time(own, copies)
+    return f"  rolling: {first} of {copies} copies first, {own.bake_minutes:g} min watched by alarms, and so on"
+
+
+def _copies_at_a_time(own: DeploySettings, copies: int) -> int:
+    return max(1, copies // 2) if own.strategy == "all-at-once" else batch(own, copies)
 
 
 def at_once() -> dict[str, Any]:
