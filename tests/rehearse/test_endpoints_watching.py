@@ -46,6 +46,7 @@ def test_each_minute_has_its_figures_and_zeros_where_nobody_asks(hosted: Server)
     serving.model("broken", BROKEN="design")
     serving.create("dogs", serving.config("one", serving.variant("first", 2)))
     serving.config("two", serving.variant("broken", 2))
+    hosted.ask("speed", speed=240)
     for _ in range(12):
         serving.ask("dogs")
     standin.until(lambda: sum(sums("Invocations")) == 12)
