@@ -121,6 +121,8 @@ def destroy(scope: Scope) -> Document:
             allow("RemoveProfile", "iam:DeleteInstanceProfile", own_profiles),
             allow("StopJobs", "sagemaker:StopTrainingJob", jobs(scope)),
             allow("RemoveLogs", "logs:DeleteLogGroup", group_arns(scope, scope.log_group)),
+            # It stays, which is said.
+            allow("LookAtBudget", "budgets:ViewBudget", scope.everywhere("budgets", f"budget/{scope.project}-budget")),
             allow(
                 "RemoveMachines",
                 ["ec2:DeleteLaunchTemplate", "ec2:DeleteSecurityGroup", "ec2:TerminateInstances"],

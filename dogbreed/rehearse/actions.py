@@ -34,6 +34,15 @@ _ACTIONS = {
     ("s3", "DeletePublicAccessBlock"): "PutBucketPublicAccessBlock",
     ("s3", "DeleteBucketTagging"): "PutBucketTagging",
     ("lambda", "Invoke"): "InvokeFunction",
+    ("budgets", "DescribeBudget"): "ViewBudget",
+    ("budgets", "DescribeBudgets"): "ViewBudget",
+    ("budgets", "DescribeNotificationsForBudget"): "ViewBudget",
+    ("budgets", "DescribeSubscribersForNotification"): "ViewBudget",
+    **{
+        ("budgets", f"{verb}{what}"): "ModifyBudget"
+        for verb in ("Create", "Update", "Delete")
+        for what in ("Budget", "Notification", "Subscriber")
+    },
 }
 _PREFIXES = {
     "cloudwatch": "cloudwatch",
@@ -83,7 +92,8 @@ _GLOBAL = {
         "UserName": "user/{0}",
         "InstanceProfileName": "instance-profile/{0}",
         "PolicyName": "policy/{0}",
-    }
+    },
+    "budgets": {"BudgetName": "budget/{0}"},
 }
 
 

@@ -95,7 +95,7 @@ def test_a_dry_run_shows_the_price_of_an_hour_and_a_month_and_makes_nothing(acco
     done = dogbreed(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "$0.5140 an hour, $375.22 a month, while this is there" in done.stderr
-    assert "+ endpoint dogbreed-endpoint  $0.5140/h" in done.stderr
+    assert "+ endpoint dogbreed-endpoint (2 x ml.m5.xlarge)  $0.5140/h" in done.stderr
     assert "dry run: nothing was changed" in done.stderr
     assert boto3.client("s3").list_buckets()["Buckets"] == []
     asked = dogbreed(*words[:-1], cwd=tmp_path)

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 from deployed import TINY, another, changed, deploy, pushed, wanted
-from laws import Killed
+from laws import Killed, apply
 
 from dogbreed import plan
 from dogbreed.cloud import inventory, network
-from dogbreed.cloud.serving import deploying, deployment, rolling_back
+from dogbreed.cloud.policies_serving import LAMBDA
+from dogbreed.cloud.roles import Role
+from dogbreed.cloud.serving import deploying, deployment, function_code, rolling_back
+from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.hosted import REPLACES, configurations, models, tags_of
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER, Run
 
@@ -177,6 +180,11 @@ def test_the_way_back_leads_to_another_model_past_shadows_and_capture(
     deploy(wanted(hasty, Run.open(STARTER), image, shadow=others[1]))
     roll_back(hasty)
     assert seen(hasty)["EndpointConfigName"] == second
+    # Where a function is there too, it must be said which one goes back.
+    role = Role(hasty, LAMBDA)
+    apply([role, Function(hasty, "dogbreed-lambda", Spec(function_code.front(), role.arn, 128, 10))])
+    with pytest.raises(UsageError, match="endpoint and lambda are deployed"):
+        roll_back(hasty)
 
 
 @pytest.mark.slow
@@ -297,7 +305,9 @@ def test_in_ones_own_network_with_ones_own_key_and_captured_requests(hasty: Aws,
     assert inventory.look(inventory.resources(aws, data=True)) == []
 
 
-def test_what_is_not_there_cannot_go_back(aws: Aws) -> None:
+def test_what_is_not_there_cannot_go_back(aws: Aws, account: Server) -> None:
+    # Whoever may not look at machines has none to go back to.
+    account.ask("fault", kind="deny", target="autoscaling:DescribeAutoScalingGroups")
     with pytest.raises(DogbreedError, match="nothing is deployed"):
         roll_back(aws)
     for to in ("endpoint", "serverless", "lambda"):
