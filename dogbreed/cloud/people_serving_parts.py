@@ -51,6 +51,7 @@ PUSHES = (
 ENDS_BUILDS = tuple(f"codebuild:{verb}" for verb in ("ListBuildsForProject", "BatchGetBuilds", "StopBuild"))
 ENDS_BUILDS += ("codebuild:DeleteProject",)
 LOOKS_AT_LOGS = ("logs:DescribeLogStreams", "logs:ListTagsForResource")
+READS_LOGS = "logs:FilterLogEvents"
 MAKES_LOGS = ("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource")
 SCALES = (
     *("application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"),
@@ -150,8 +151,8 @@ def functions(scope: Scope, *names: str) -> list[Statement]:
 
 
 def logs(scope: Scope, groups: Iterable[str], *more: str, lists: bool = True) -> list[Statement]:
-    """Make and look at log groups, and more of them."""
-    made = [allow("LogGroups", [*LOOKS_AT_LOGS, *MAKES_LOGS, *more], group_arns(scope, groups))]
+    """Make, look at and read log groups (`dogbreed logs`), and more of them."""
+    made = [allow("LogGroups", [*LOOKS_AT_LOGS, *MAKES_LOGS, READS_LOGS, *more], group_arns(scope, groups))]
     return [*made, *([allow("ListLogGroups", "logs:DescribeLogGroups", "*")] if lists else [])]
 
 

@@ -10,8 +10,14 @@ import time
 from pathlib import Path
 
 import boto3
+from least import beyond
 from program import dogbreed
 
+from dogbreed.cloud import people
+from dogbreed.cloud.policy_parts import Scope
+from dogbreed.cloud.serving.deployment import DOORS
+from dogbreed.cloud.session import Aws
+from dogbreed.config import AwsSettings
 from dogbreed.rehearse.state import Server
 
 ENDPOINT, FRONT = "/aws/sagemaker/Endpoints/dogbreed-endpoint", "/aws/lambda/dogbreed-endpoint-front"
@@ -50,6 +56,18 @@ def test_machines_that_train_are_not_the_service(account: Server, tmp_path: Path
     write("/dogbreed/dogbreed", "20261125-145338-ab12/node-0/i-1", (30, "an epoch"))
     write("/dogbreed/dogbreed", "ec2/i-2", (20, "a request"))
     assert texts(dogbreed("logs", "ec2", cwd=tmp_path).stdout) == ["a request"]
+
+
+def test_who_may_deploy_may_read_what_is_written(account: Server, tmp_path: Path) -> None:
+    scope = Scope.of(Aws(AwsSettings()))
+    for door in DOORS:
+        policies = [f"deploy-{door}", *(["front"] if door in ("endpoint", "serverless") else [])]
+        statements = [one for name in policies for one in people.POLICIES[name](scope)["Statement"]]
+        before = len(account.ask("calls"))
+        dogbreed("logs", door, cwd=tmp_path)
+        asked = [call for call in account.ask("calls")[before:] if ":user/" in call["who"]]
+        assert "logs:FilterLogEvents" in {call["action"] for call in asked}
+        assert beyond({"Statement": statements}, asked) == []
 
 
 def test_it_follows_until_it_is_interrupted(account: Server, tmp_path: Path) -> None:
