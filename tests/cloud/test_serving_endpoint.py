@@ -188,6 +188,23 @@ def test_the_way_back_leads_to_another_model_past_shadows_and_capture(
 
 
 @pytest.mark.slow
+def test_an_inference_component_goes_back_too(hasty: Aws, image: str, others: list[Run]) -> None:
+    def answering() -> str:
+        said = hasty.client("sagemaker").describe_inference_component(InferenceComponentName="dogbreed-endpoint-model")
+        return str(said["Specification"]["ModelName"])
+
+    deploy(wanted(hasty, Run.open(STARTER), image, component=True, strategy="rolling"))
+    first = answering()
+    with pytest.raises(DogbreedError, match="one model only"):
+        roll_back(hasty)
+    deploy(wanted(hasty, others[0], image, component=True, strategy="rolling"))
+    second = answering()
+    for there in (first, second):
+        assert roll_back(hasty) == ["~"]
+        assert answering() == there
+
+
+@pytest.mark.slow
 def test_an_endpoint_that_failed_is_made_anew(hasty: Aws, image: str, account: Server) -> None:
     broken = pushed(hasty, {"dogbreed/__init__.py": b"", "dogbreed/__main__.py": b"raise SystemExit('no')"}, "broken")
     with pytest.raises(DogbreedError, match="is Failed: "):

@@ -6,7 +6,7 @@ another model is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,11 +14,13 @@ from botocore.exceptions import ClientError
 from dogbreed import plan as planning
 from dogbreed.cloud.errors import is_refused
 from dogbreed.cloud.serving import rescaling, update
+from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.function_alias import Alias, Earlier
 from dogbreed.cloud.serving.function_resources import Function
 from dogbreed.cloud.serving.hosted import Configuration, Model, endpoint_seen, models_in, previous, seen_or_none
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
 from dogbreed.cloud.session import Aws
+from dogbreed.config import DeploySettings
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Plan
 
@@ -43,6 +45,8 @@ def _of_endpoint(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
     there = endpoint_seen(aws, aws.name(to))
     if not there:
         raise _nothing(aws, to)
+    if to == "endpoint" and (copies := Component(aws).seen()):
+        return _of_component(aws, copies, tell)
     before = previous(aws, to, str(there["EndpointConfigName"]))
     if not before:
         raise _one_only(aws, to)
@@ -51,6 +55,18 @@ def _of_endpoint(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
     counted = to == "endpoint"
     change = Change(lambda instances, watching: update.at_once() if counted else {}, counted, _LONGEST_S)
     return planning.make([*pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
+
+
+def _of_component(aws: Aws, seen: Mapping[str, Any], tell: Callable[[str], None]) -> Plan:
+    """UpdateInferenceComponent with the model before, as many copies as there are, watched by no alarm."""
+    found = Component(aws).find()
+    before = str(found.content["replaces"]) if found else ""
+    if not found or not before:
+        raise _one_only(aws, "endpoint")
+    _check_models(aws, [before])
+    own = DeploySettings(component=True, instances=found.content["copies"], strategy="all-at-once", bake_minutes=0.0)
+    needed = seen["Specification"]["ComputeResourceRequirements"]
+    return planning.make([Component(aws, before, needed, own, tell=tell)])
 
 
 def _of_function(aws: Aws) -> Plan:
@@ -103,9 +119,17 @@ def _one_only(aws: Aws, to: str) -> DogbreedError:
 def _known(aws: Aws, to: str, name: str) -> Configuration:
     configuration = Configuration.known(aws, to, name)
     content: dict[str, Any] | None = seen_or_none(configuration.describe)
-    missing = [name] if content is None else []
-    missing += [one for one in models_in(content or {}) if not Model.known(aws, to, one).find()]
-    if missing:
-        raise DogbreedError(f"what answered before is gone: {', '.join(missing)}", "deploy that run again")
-    configuration.content = content or {}
+    if content is None:
+        raise _gone([name])
+    _check_models(aws, models_in(content), to)
+    configuration.content = content
     return configuration
+
+
+def _check_models(aws: Aws, names: Iterable[str], to: str = "endpoint") -> None:
+    if missing := [one for one in names if not Model.known(aws, to, one).find()]:
+        raise _gone(missing)
+
+
+def _gone(missing: list[str]) -> DogbreedError:
+    return DogbreedError(f"what answered before is gone: {', '.join(missing)}", "deploy that run again")
