@@ -117,10 +117,12 @@ def _of_place(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
             f"serverless endpoint {deployed.name} keeps no copy started, so there is nothing to scale",
             "it starts copies by itself as requests come; dogbreed deploy can keep some started",
         )
-    where = place(aws, wanted.door)
+    copies = wanted.door == "endpoint" and bool(deployed.more.get("managed"))
+    where = component_place(aws, component(aws, deployed, wanted)) if copies else place(aws, wanted.door)
     made: list[Resource] = [ScalableTarget(aws, where, wanted)]
     if wanted.target:
-        kind = _PREDEFINED[wanted.door, wanted.target.metric]
+        metric = wanted.target.metric
+        kind = _PREDEFINED_OF_COMPONENT[metric] if copies else _PREDEFINED[wanted.door, metric]
         made.append(ScalingPolicy(aws, where, f"{where.name}-target", _TRACKING, _tracking(wanted, kind)))
     for change in changes(wanted.windows, wanted.smallest, wanted.largest):
         made.append(ScheduledChange(aws, where, f"{where.name}-{change.name}", change, wanted.timezone))
@@ -128,8 +130,10 @@ def _of_place(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
         policy = ScalingPolicy(
             aws, where, f"{where.name}-step", _STEPPING, _stepping(wanted) | {"Cooldown": wanted.out_cooldown_s}
         )
-        dimensions = (("EndpointName", where.name), ("VariantName", VARIANT))
-        watched = Watched("AWS/SageMaker", "InvocationsPerInstance", dimensions, wanted.steps[0].above)
+        of_variant = (("EndpointName", where.name), ("VariantName", VARIANT))
+        dimensions = (("InferenceComponentName", where.name),) if copies else of_variant
+        what = "InvocationsPerCopy" if copies else "InvocationsPerInstance"
+        watched = Watched("AWS/SageMaker", what, dimensions, wanted.steps[0].above)
         made += [policy, StepAlarm(aws, policy.name, watched, lambda: _arn(policy))]
     return made
 
@@ -166,10 +170,7 @@ def _of_group(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
 
 def _to_zero(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
     """Bounds from 0, what follows the target, and what wakes the first copy as calls begin to fail."""
-    where = component_place(aws, component(aws, deployed))
-    most = deployed.more["managed"].get("MaxInstanceCount", wanted.range[1])
-    if wanted.range[1] > most:
-        raise UsageError(f"--max {wanted.range[1]}: {deployed.name} has at most {most} instances", f"use --max {most}")
+    where = component_place(aws, component(aws, deployed, wanted))
     target = wanted.target or Target("concurrency", 1)
     kind = _PREDEFINED_OF_COMPONENT[target.metric]
     adjustment = {
@@ -188,9 +189,14 @@ def _to_zero(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[Resource]:
     ]
 
 
-def component(aws: Aws, deployed: Deployed) -> str:
-    """The inference component of an endpoint, through which alone it can come to zero; DogbreedError without one."""
+def component(aws: Aws, deployed: Deployed, wanted: Wanted) -> str:
+    """The inference component of an endpoint, through which alone it can come to zero; DogbreedError without one, and
+    UsageError for more copies than there can be instances.
+    """
     managed = deployed.more.get("managed") or {}
+    most = managed.get("MaxInstanceCount", wanted.range[1])
+    if wanted.range[1] > most:
+        raise UsageError(f"--max {wanted.range[1]}: {deployed.name} has at most {most} instances", f"use --max {most}")
     if managed.get("Status") == "ENABLED" and managed.get("MinInstanceCount") == 0:
         pages = aws.client("sagemaker").get_paginator("list_inference_components")
         for page in pages.paginate(EndpointNameEquals=deployed.name):

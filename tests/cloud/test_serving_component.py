@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from dogbreed import plan
 from dogbreed.cloud import inventory, scaling, scaling_deployed
-from dogbreed.cloud.scaling_wanted import Wanted
-from dogbreed.cloud.serving import deploying, endpoint, update
-from dogbreed.cloud.serving.client import component_of
+from dogbreed.cloud.scaling_wanted import Target, Wanted
+from dogbreed.cloud.serving import deploying, endpoint, rolling_back, update
+from dogbreed.cloud.serving.client import OfFunction, component_of
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
@@ -84,6 +84,25 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
     standin.until(lambda: seen(hasty)["InferenceComponentStatus"] == "InService")
     assert deploy(second) == []
 
+    # Scaled like any other endpoint as well, by its copies.
+    service = scaling_deployed.find(hasty, "endpoint")
+    busy = scaling.make(hasty, Wanted("endpoint", 1, 2, Target("invocations", 600)), service)
+    signs = [f"{step.sign} {step.resource.kind}" for step in busy.changes]
+    assert signs == ["- alarm", "- scaling policy", "~ scalable target", "~ scaling policy"]
+    for _ in busy.apply():
+        pass
+    (target,) = scaled.registered()
+    assert (target["ResourceId"], target["MinCapacity"]) == (f"inference-component/{NAME}", 1)
+    standin.until(lambda: copies(hasty) == 1)
+    # Back to the model before, and by the function in front of it.
+    back = rolling_back.plan(hasty, "endpoint", lambda words: None)
+    assert [f"{step.sign} {step.resource.kind}" for step in back.changes] == ["~ inference component"]
+    for _ in back.apply():
+        pass
+    fronted = replace(first, settings=replace(first.settings, front=True))
+    assert "+ function" in deploy(fronted)
+    asked = OfFunction(hasty, "dogbreed-endpoint-front").predict(deploying.a_photo(), top_k=5)
+    assert asked.top == deploying.trial(fronted).there.top
     rows = {row.resource.kind: row for row in inventory.look(inventory.resources(hasty))}
     assert rows["inference component"].found.state.startswith("InService, ")
     account.ask("speed", speed=60)
