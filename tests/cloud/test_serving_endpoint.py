@@ -151,7 +151,10 @@ def test_a_shadow_comes_and_goes_and_the_count_follows_the_settings(hasty: Aws, 
     assert [one["VariantName"] for one in seen(hasty)["ShadowProductionVariants"]] == ["challenger"]
     rows = inventory.look(inventory.resources(hasty))
     price = next(row.hourly for row in rows if row.resource.kind == "endpoint")
+    without = deploying.plan(wanted(hasty, starter, image)).changes
+    assert "configuration; not asked for any more: --shadow" in [step.why for step in without]
     deploy(wanted(hasty, starter, image))
+    assert deploy(wanted(hasty, starter, image)) == []
     assert not seen(hasty).get("ShadowProductionVariants")
     rows = inventory.look(inventory.resources(hasty))
     alone = next(row.hourly for row in rows if row.resource.kind == "endpoint")

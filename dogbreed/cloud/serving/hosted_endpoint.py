@@ -90,6 +90,11 @@ class Endpoint(Resource):
         tags = {"tags": self._aws.tags(self._door)}
         return {"failure": "", "configuration": self._configuration.name, **counted, **tags, "going on": ""}
 
+    def unasked(self, found: Found) -> str:
+        """The options by which it has a shadow or copies that are kept started, where these are not wanted now."""
+        wanted = _asked(self._configuration.content) if self._configuration else found.content["asked"]
+        return ", ".join(words for option, words in found.content["asked"].items() if option not in wanted)
+
     def find(self) -> Found | None:
         """DescribeEndpoint, its configuration and its tags. One that is being deleted counts as failed."""
         seen = endpoint_seen(self._aws, self.name)
@@ -117,6 +122,7 @@ class Endpoint(Resource):
             "tags": self._aws.seen(tags, self._door),
             **({"machines": count, "type": self._running[0][0]} if self._running else {}),
             **self._run_of(known),
+            "asked": _asked(known),
         }
         return Found(
             seen["EndpointArn"],
@@ -329,6 +335,13 @@ def _words(seen: Mapping[str, Any]) -> str:
     stages = {str(status["Status"]) for one in pending for status in one.get("VariantStatus", ())}
     more = f" ({', '.join(sorted(stages))})" if stages else ""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(seen["EndpointStatus"])).lower() + more
+
+
+def _asked(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """The options that a configuration owes a shadow and copies that are kept started to, and how these were given."""
+    sizes = [one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(configuration)]
+    copies = {"copies": f"--provisioned-concurrency {sum(filter(None, sizes))}"} if any(sizes) else {}
+    return copies | ({"shadow": "--shadow"} if configuration.get("ShadowProductionVariants") else {})
 
 
 def _machines(seen: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -132,7 +132,8 @@ def surplus(wanted: Deployment, configuration: Configuration, used: set[str]) ->
     keep = {configuration.name}
     if there:
         now = str(there["EndpointConfigName"])
-        keep |= {now, str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName", now))}
+        # What answers now goes with the rest if it is no way back: it is deleted after it was replaced.
+        keep.add(str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName", configuration.name)))
         keep.add(before(aws, to, now, configuration.content))
     configs, used = configurations(aws, to), used | models_in(configuration.content)
     for one in configs:
