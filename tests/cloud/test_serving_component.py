@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import scaled
@@ -14,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogbreed import plan
+from dogbreed.cli import loadtest_target
 from dogbreed.cloud import inventory, scaling, scaling_deployed
 from dogbreed.cloud.scaling_wanted import Target, Wanted
 from dogbreed.cloud.serving import deploying, endpoint, rolling_back, update
@@ -103,6 +106,12 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
     assert "+ function" in deploy(fronted)
     asked = OfFunction(hasty, "dogbreed-endpoint-front").predict(deploying.a_photo(), top_k=5)
     assert asked.top == deploying.trial(fronted).there.top
+    photo = deploying.a_photo()
+    load = loadtest_target.endpoint(hasty, "dogbreed-endpoint", [photo]).target
+    where = urlsplit(hasty.client("sagemaker-runtime").meta.endpoint_url)
+    with socket.create_connection((where.hostname, where.port)) as line:
+        line.sendall(load.build(photo))
+        assert line.recv(4096).startswith(b"HTTP/1.1 200")
     rows = {row.resource.kind: row for row in inventory.look(inventory.resources(hasty))}
     assert rows["inference component"].found.state.startswith("InService, ")
     account.ask("speed", speed=60)
