@@ -216,7 +216,8 @@ def test_a_hundred_stay_unreserved(account: Server) -> None:
 def test_a_call_that_a_reset_cuts_off_leaves_nothing(gated: Any, account: Server) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(handlers.failed, {"wait": "nothing"})
-        standin.until(lambda: account.ask("status")["functions"] == ["f: 1 warm, 1 running"])
+        # It has begun when it asks for its gate.
+        standin.until(lambda: any(call["operation"] == "ListObjectsV2" for call in account.ask("calls")))
         account.ask("reset")
     assert running.result()[0]["errorType"] == "Runtime.ExitError"
     made()
