@@ -167,6 +167,7 @@ def test_an_endpoint_is_scaled_by_bounds_policies_and_schedules(hosted: Server) 
 
     # What is measured moves it, to the most that there may be, by the linked role.
     hosted.ask("speed", speed=240)
+
     def asked() -> bool:
         put("AWS/SageMaker", "InvocationsPerInstance", 1000.0, hosted, EndpointName="dogs", VariantName="main")
         return count() == 4
