@@ -55,7 +55,9 @@ def scale(
     to_zero: Annotated[
         bool, typer.Option("--to-zero", help="Down to none when idle; calls then fail for minutes.")
     ] = False,
-    off: Annotated[bool, typer.Option("--off", help="Remove all scaling; instances stay, copies kept started go.")] = False,
+    off: Annotated[
+        bool, typer.Option("--off", help="Remove all scaling; instances stay, copies kept started go.")
+    ] = False,
     region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
