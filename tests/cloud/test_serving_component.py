@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import standin
 from deployed import TINY, another, changed, deploy, pushed, real, wanted
 from hypothesis import given
 from hypothesis import strategies as st
+from test_serving_endpoint import through_every_state
 
 from dogbreed import plan
 from dogbreed.cli import loadtest_target
@@ -22,6 +24,7 @@ from dogbreed.cloud.scaling_wanted import Target, Wanted
 from dogbreed.cloud.serving import deploying, endpoint, rolling_back, update
 from dogbreed.cloud.serving.client import OfFunction, component_of
 from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.hosted import models
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import DogbreedError, UsageError
@@ -117,6 +120,19 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
     account.ask("speed", speed=60)
     gone(hasty)
     assert component_of(hasty, "dogbreed-endpoint") == ""
+
+
+@pytest.mark.slow
+def test_an_update_killed_after_every_change_converges(hasty: Aws, tmp_path: Any) -> None:
+    first = wanted(hasty, Run.open(STARTER), pushed(hasty, TINY), component=True)
+    deploy(first)
+    for number in (2, 3):
+        fresh = replace(first, run=another(tmp_path / str(number), float(number)))
+        assert through_every_state(hasty, partial(deploy, fresh)) >= 3
+        assert deploy(fresh) == []
+    # What answers, and the one to go back to.
+    assert len(models(hasty, "endpoint")) == 2
+    gone(hasty)
 
 
 @pytest.mark.slow

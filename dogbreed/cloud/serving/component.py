@@ -180,7 +180,7 @@ class Component(Resource):
     def _take_over(self, found: Found) -> None:
         """UpdateInferenceComponent, and wait for its end. DogbreedError where it was taken back."""
         before, count = str(found.content["model"]), _copies(self.seen() or {})
-        if before != self._model:
+        if before != self._model and found.content["replaces"] != before:
             # Said before it is used: so what was before is known whenever a command is killed.
             self._client.add_tags(ResourceArn=found.id, Tags=pairs({REPLACES: before}))
         ringing = [one["AlarmName"] for one in self._alarms() if one.get("StateValue") == "ALARM"]
