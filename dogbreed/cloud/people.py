@@ -20,6 +20,7 @@ from dogbreed.cloud.people_parts import (
     key_use,
     logs,
     looks,
+    looks_at_budget,
     machines,
     making,
     own_things,
@@ -65,6 +66,7 @@ def train_sagemaker(scope: Scope) -> Document:
             *([pass_role(SAGEMAKER_TRAINING, scope.role)] if scope.role else roles(scope, SAGEMAKER_TRAINING)),
             allow("StartJobs", ["sagemaker:CreateTrainingJob", "sagemaker:AddTags"], training, confined),
             allow("WatchJobs", _WATCHES_JOBS, training),
+            looks_at_budget(scope),
             # These know no resources that could be named.
             allow("ListJobs", ["sagemaker:ListTrainingJobs", "servicequotas:ListServiceQuotas"], "*"),
             logs(scope, _TRAINING_LOGS),
@@ -83,6 +85,7 @@ def train_ec2(scope: Scope) -> Document:
             allow("Look", [*LOOKS_AT_NETWORK, *_LOOKS_AT_MACHINES, "servicequotas:GetServiceQuota"], "*"),
             *own_things(scope, ["security-group", "launch-template"], ["CreateSecurityGroup", "CreateLaunchTemplate"]),
             *machines(scope),
+            looks_at_budget(scope),
             allow("NewestImage", "ssm:GetParameter", public_parameter(scope, "deeplearning")),
             logs(scope, scope.log_group, "logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"),
             *key_use(scope),
@@ -122,7 +125,7 @@ def destroy(scope: Scope) -> Document:
             allow("StopJobs", "sagemaker:StopTrainingJob", jobs(scope)),
             allow("RemoveLogs", "logs:DeleteLogGroup", group_arns(scope, scope.log_group)),
             # It stays, which is said.
-            allow("LookAtBudget", "budgets:ViewBudget", scope.everywhere("budgets", f"budget/{scope.project}-budget")),
+            looks_at_budget(scope),
             allow(
                 "RemoveMachines",
                 ["ec2:DeleteLaunchTemplate", "ec2:DeleteSecurityGroup", "ec2:TerminateInstances"],

@@ -98,6 +98,11 @@ def making(scope: Scope, *kinds: str, profile: bool = False) -> list[Statement]:
     return made
 
 
+def looks_at_budget(scope: Scope) -> Statement:
+    """The project's budget, above which plans are refused; who may not see it is not held to it."""
+    return allow("LookAtBudget", "budgets:ViewBudget", scope.everywhere("budgets", f"budget/{scope.project}-budget"))
+
+
 def profiles(scope: Scope, *kinds: str) -> list[str]:
     """The ARNs of the instance profiles of machines: those of `kinds` that are for EC2."""
     named = [scope.role_name(kind) for kind in kinds if KINDS[kind].service == _MACHINES]

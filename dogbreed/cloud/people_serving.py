@@ -9,6 +9,7 @@ from dogbreed.cloud.people_parts import (
     LOOKS_AT_NETWORK,
     commands,
     key_use,
+    looks_at_budget,
     machines,
     own_things,
     public_parameter,
@@ -34,6 +35,7 @@ def front(scope: Scope) -> Document:
             *parts.bucket(scope, CODE),
             *roles(scope, serving.FRONT_OF_ENDPOINT, serving.FRONT_OF_SERVERLESS),
             *parts.functions(scope, "endpoint-front", "serverless-front"),
+            looks_at_budget(scope),
             allow("LookAtScaling", "application-autoscaling:DescribeScalableTargets", "*"),
             *parts.logs(scope, [f"/aws/lambda/{scope.project}-{door}-front" for door in ("endpoint", "serverless")]),
             *key_use(scope),
@@ -51,6 +53,7 @@ def deploy_lambda(scope: Scope) -> Document:
             allow("LookAtScaling", "application-autoscaling:DescribeScalableTargets", "*"),
             *parts.logs(scope, [f"/aws/lambda/{scope.project}-lambda"]),
             parts.ends(scope),
+            looks_at_budget(scope),
             *key_use(scope),
         ]
     )
@@ -95,6 +98,7 @@ def deploy_ec2_group(scope: Scope) -> Document:
             *commands(scope),
             *(parts.linked(scope, f"Let{what}Work", f"{service}.amazonaws.com") for what, service in services.items()),
             parts.ends(scope),
+            looks_at_budget(scope),
         ]
     )
 
@@ -147,6 +151,7 @@ def scale(scope: Scope) -> Document:
             allow("Group", [one for one in parts.GROUPS if not one.endswith(parts.WHOLE)], group),
             *parts.alarms(scope, ""),
             *parts.scaling_for(scope),
+            looks_at_budget(scope),
             parts.linked(scope, "LetEndpointsScale", f"sagemaker.{parts.SCALING_SERVICE}"),
             parts.linked(scope, "LetFunctionsScale", f"lambda.{parts.SCALING_SERVICE}"),
         ]
