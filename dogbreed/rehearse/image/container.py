@@ -253,8 +253,11 @@ def _furnish(made: Container, modules: dict[str, Path]) -> None:
         kernel.show(source, target)
         folders.append(target)
     for text in made.told["tmpfs"]:
-        kernel.empty(text.partition(":")[0])
-        folders.append(text.partition(":")[0])
+        target = text.partition(":")[0]
+        # An interpreter that lies below it would be gone; then the machine's own folder does.
+        if not any(Path(place).is_relative_to(target) for place in (sys.prefix, sys.base_prefix, *sys.path)):
+            kernel.empty(target)
+        folders.append(target)
     if made.told["read-only"]:
         kernel.all_read_only(folders)
     rights = [name.upper() for name in made.told["cap-drop"]]
