@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ sys.path.insert(0, os.fspath(_TESTS))
 sys.path.insert(0, os.fspath(_TESTS / "guard"))
 sys.modules.pop("sitecustomize", None)
 import sitecustomize  # noqa: E402, F401
+
+# Where tests run in the background, programs that they start would be deaf to the Ctrl-C that is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OF_OTHERS = ("AWS_", "DOGBREED_", "BOTO_")
 # What makes programs think that they are in a terminal, or in none.

@@ -45,7 +45,7 @@ class Thing(Resource):
 
 def row(kind: str, usd: str | None, days: float, **content: Any) -> Row:
     thing = Thing(kind, usd)
-    return Row(thing, Found("id", content, created=NOW - timedelta(days=days)), thing.hourly(), None)
+    return Row(thing, Found("id", content, created=NOW - timedelta(days=days)), thing.hourly(), None, days * 86400)
 
 
 def run(usd: str, *, running: bool, created: str = "2026-11-05T10:00:00Z", ceiling: str = "9") -> Run:
