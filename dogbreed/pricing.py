@@ -21,6 +21,8 @@ Use = Literal["training", "hosting", "ec2"]
 
 _FILE = Path(__file__).parent / "prices.json"
 _OLD_DAYS = 90
+# As AWS counts a month in its own examples of prices.
+HOURS_A_MONTH = 730
 _SAGEMAKER = "ml."
 # AWS's own words on managed spot training; what is seen in the table is less.
 SPOT_STATED = "up to 90 % less, as AWS states it"

@@ -18,10 +18,9 @@ import numpy as np
 from dogbreed.capacity import compare
 from dogbreed.capacity.simulate import Instance, Result, simulate
 from dogbreed.capacity.traffic import Trace
+from dogbreed.pricing import HOURS_A_MONTH, Prices
 from dogbreed.pricing import Instance as Machine
-from dogbreed.pricing import Prices
 
-HOURS_A_MONTH = 730
 _HOUR_S = 3600
 _CENT = Decimal("0.01")
 # More machines than this are another kind of problem.

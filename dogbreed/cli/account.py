@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
 from dogbreed.cli.plans import dollars, show
 from dogbreed.ui import ui
 
@@ -42,7 +42,7 @@ def status(
     """
     from dogbreed.cloud import inventory
 
-    aws = _aws(region, config, no_config)
+    aws = open_account(region, config, use_file=not no_config)
     rows = inventory.look(inventory.resources(aws), aws.now)
     arns = inventory.tagged(aws)
     others, ended = inventory.unaccounted(arns, rows), inventory.ended_jobs(arns, rows)
@@ -99,7 +99,7 @@ def destroy(
     from dogbreed.cloud import budget, inventory
     from dogbreed.errors import EXIT_FAILED
 
-    aws = _aws(region, config, no_config)
+    aws = open_account(region, config, use_file=not no_config)
     plan = planning.teardown(inventory.resources(aws, data=data))
     show(plan, aws)
     if dry_run or not plan.changes:
@@ -130,13 +130,6 @@ def destroy(
         ui.note(f"kept: the budget of ${limited.usd:.2f} a month; remove it: dogbreed cost --budget off")
     ui.note("nothing else of this project is left" if kept or limited else "nothing of this project is left")
     _note_ended(len(inventory.ended_jobs(inventory.tagged(aws), [])))
-
-
-def _aws(region: str | None, config: str | None, no_config: bool) -> Aws:
-    from dogbreed import config as settings_module
-    from dogbreed.cloud.session import Aws
-
-    return Aws(settings_module.load({"aws.region": region}, config=config, use_file=not no_config).aws)
 
 
 def _left(aws: Aws, *, data: bool) -> list[Row]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
 from dogbreed.cli.plans import dollars
+from dogbreed.pricing import HOURS_A_MONTH
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -45,15 +46,13 @@ def cost(
 
     Example: dogbreed cost --budget 50/month --alert me@example.org
     """
-    from dogbreed import config as settings_module
-    from dogbreed.cloud.session import Aws
     from dogbreed.errors import UsageError
 
     if alert and budget in ("", "off"):
         raise UsageError("an alert of which budget?", "add --budget 50/month")
     if refresh and budget:
         raise UsageError("two things at once", "dogbreed cost --refresh, then dogbreed cost --budget ...")
-    aws = Aws(settings_module.load({"aws.region": region}, config=config, use_file=not no_config).aws)
+    aws = open_account(region, config, use_file=not no_config)
     if budget:
         _budget(aws, budget, alert, yes=yes, dry_run=dry_run)
     elif refresh:
@@ -131,7 +130,7 @@ def _show(aws: Aws) -> None:
     _by_use(aws, seen)
     for name in seen.unknown:
         ui.note(f"{name}: its price here is not known, and is in none of the sums; dogbreed cost --refresh may find it")
-    ui.line(f"now: {dollars(seen.hourly)} an hour; what stays of it is {dollars(seen.lasting * 730)} a month")
+    ui.line(f"now: {dollars(seen.hourly)} an hour; what stays of it is {dollars(seen.lasting * HOURS_A_MONTH)} a month")
     ui.line(f"this month so far: {dollars(seen.this_month)}; by its end, if nothing changes: {dollars(seen.forecast)}")
     if limit:
         ui.line(f"budget: {dollars(limit.usd)} a month, of which AWS has counted {dollars(limit.spent)}")
@@ -148,7 +147,7 @@ def _tables(seen: Spending) -> None:
             row.resource.kind,
             row.resource.name,
             dollars(row.hourly),
-            dollars(None if row.hourly is None else row.hourly * 730),
+            dollars(None if row.hourly is None else row.hourly * HOURS_A_MONTH),
             dollars(row.usd),
         )
         for row in paid

@@ -8,6 +8,7 @@ import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
 from dogbreed.cli.plans import carry_out, dollars
+from dogbreed.pricing import HOURS_A_MONTH
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -245,13 +246,13 @@ def _has_access(aws: Aws) -> bool:
 
 
 def _say_price(plan: Plan) -> None:
-    from dogbreed.cloud.serving.deploying import HOURS_OF_A_MONTH, hourly
+    from dogbreed.cloud.serving.deploying import hourly
 
     price = hourly(plan)
     if price is None:
         ui.note("the price of this by the hour is not known here; see dogbreed status, and AWS's pages")
     elif price:
-        ui.note(f"{dollars(price)} an hour, {dollars(price * HOURS_OF_A_MONTH)} a month, while this is there")
+        ui.note(f"{dollars(price)} an hour, {dollars(price * HOURS_A_MONTH)} a month, while this is there")
     else:
         ui.note("nothing of this costs by the hour; it costs by use")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -36,12 +36,10 @@ def leftovers(
 
     Example: dogbreed leftovers
     """
-    from dogbreed import config as settings_module
     from dogbreed.cloud import leftovers as looking
-    from dogbreed.cloud.session import Aws
     from dogbreed.errors import EXIT_ACCESS, EXIT_FOUND
 
-    aws = Aws(settings_module.load({"aws.region": region}, config=config, use_file=not no_config).aws)
+    aws = open_account(region, config, use_file=not no_config)
     account = aws.account
     found = looking.look(aws, days)
     if json:

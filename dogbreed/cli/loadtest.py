@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dogbreed.cli.loadtest_target import Price, Tested, endpoint, function, read_photos, service
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -197,10 +197,8 @@ def _tested(
         target = Target(url, photos)
         yield Tested(target, target.host, away=target.host not in _HERE)
         return
-    from dogbreed import config as settings
-    from dogbreed.cloud.session import Aws
 
-    aws = Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)
+    aws = open_account(region, config, use_file=use_file)
     yield endpoint(aws, of_endpoint, photos) if of_endpoint else function(aws, str(of_function), photos)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dogbreed.ui import ui
+
+if TYPE_CHECKING:
+    from dogbreed.cloud.session import Aws
 
 _OUTPUT = "Output"
 
@@ -45,3 +48,11 @@ Config = Annotated[
     str | None, typer.Option("--config", help="Settings file or bundled recipe, in place of dogbreed.toml.")
 ]
 NoConfig = Annotated[bool, _flag("--no-config", help="Read no settings file.", panel="Options")]
+
+
+def open_account(region: str | None, config: str | None, *, use_file: bool) -> Aws:
+    """The account that these options and the settings name; nothing is asked of it yet."""
+    from dogbreed import config as settings
+    from dogbreed.cloud.session import Aws
+
+    return Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, open_account
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -71,14 +71,12 @@ def logs(
 def _of_service(
     name: str, hours: float, region: str | None, config: str | None, *, follow: bool, use_file: bool
 ) -> None:
-    from dogbreed import config as settings
     from dogbreed.cloud.serving import service_logs
-    from dogbreed.cloud.session import Aws
     from dogbreed.errors import UsageError
 
     if follow and ui.json:
         raise UsageError("--json is one value, and --follow has no end", "leave out one of them")
-    aws = Aws(settings.load({"aws.region": region}, config=config, use_file=use_file).aws)
+    aws = open_account(region, config, use_file=use_file)
     door = name.rpartition("-")[2]
     if name not in (door, aws.name(door)):
         raise UsageError(

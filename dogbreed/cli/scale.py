@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
+from dogbreed.pricing import HOURS_A_MONTH
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
 
 _SIMULATION = "Simulation"
-_HOURS_A_MONTH = 730
 
 
 def add(app: typer.Typer) -> None:
@@ -149,8 +149,6 @@ def scale(
         )
         scale_simulate.run(asked, config=config, use_file=not no_config)
         return
-    from dogbreed import config as settings_module
-    from dogbreed.cloud.session import Aws
     from dogbreed.errors import UsageError
 
     if compare or search:
@@ -178,7 +176,7 @@ def scale(
 
     asks = bool(target or target_concurrency is not None or step or schedule or to_zero)
     _check(to, wanted, asks=asks, off=off, unsure_door=not to)
-    aws = Aws(settings_module.load({"aws.region": region}, config=config, use_file=not no_config).aws)
+    aws = open_account(region, config, use_file=not no_config)
     from dogbreed.cloud import scaling_deployed
 
     deployed = scaling_deployed.find(aws, to)
@@ -305,7 +303,7 @@ def _range(wanted: Wanted, deployed: Deployed, costs: tuple[Decimal, Decimal] | 
     words = f"{low} to {high} x {deployed.unit}, "
     if costs is None:
         return f"{words}at a price that is not known here"
-    most = costs[1] * _HOURS_A_MONTH
+    most = costs[1] * HOURS_A_MONTH
     return f"{words}{dollars(costs[0])} to {dollars(costs[1])} an hour, at most {dollars(most)} a month"
 
 
@@ -323,7 +321,7 @@ def _say_what_zero_means(aws: Aws, deployed: Deployed) -> None:
         "to zero: without traffic no instance runs; the first calls then FAIL, for minutes, until one is up: "
         f"{WAKES_IN} were observed from the first failing call to the first answer"
     )
-    one = "an unknown price" if deployed.hourly is None else dollars(deployed.hourly * _HOURS_A_MONTH)
+    one = "an unknown price" if deployed.hourly is None else dollars(deployed.hourly * HOURS_A_MONTH)
     prices = Prices.load()
     offers = [
         f"{name} {dollars(usd)}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dogbreed.cli.options import open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -134,12 +135,10 @@ def _trace(asked: Simulation, config: str | None, *, use_file: bool) -> Trace:
     kind, _, name = asked.trace.partition(":")
     if kind != "endpoint" or not name:
         return read(asked.trace, asked.hours, asked.seed)
-    from dogbreed import config as settings
     from dogbreed.capacity import traffic
     from dogbreed.cloud import endpoint_traffic
-    from dogbreed.cloud.session import Aws
 
-    aws = Aws(settings.load({"aws.region": asked.region}, config=config, use_file=use_file).aws)
+    aws = open_account(asked.region, config, use_file=use_file)
     begin, counts = endpoint_traffic.by_minute(aws, name, asked.hours)
     return traffic.of(counts, 60, begin)
 

@@ -19,8 +19,8 @@ from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.session import CONFIG, PROJECT_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Found, Plan, Resource, Step
+from dogbreed.pricing import HOURS_A_MONTH
 
-HOURS_A_MONTH = 730
 # Per cent of the budget at which AWS's forecast of the month tells people.
 ALERTS = (80, 100)
 _BUDGET = re.compile(r"\$?(\d+(?:\.\d{1,2})?)(?:/month)?")

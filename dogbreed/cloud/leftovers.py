@@ -16,9 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.cloud.errors import translate
 from dogbreed.cloud.session import Aws
-from dogbreed.pricing import Prices
+from dogbreed.pricing import HOURS_A_MONTH, Prices
 
-HOURS_A_MONTH = 730
 _AT_ONCE = 8
 _CENT = Decimal("0.01")
 _DAY_S = 86_400

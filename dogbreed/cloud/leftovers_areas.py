@@ -10,8 +10,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from dogbreed.cloud.errors import is_missing
-from dogbreed.cloud.leftovers import HOURS_A_MONTH, Account, Area, Leftover
+from dogbreed.cloud.leftovers import Account, Area, Leftover
 from dogbreed.cloud.session import PROJECT_TAG, unpaired
+from dogbreed.pricing import HOURS_A_MONTH
 
 _FREE = Decimal(0)
 _GB = 1e9

@@ -20,8 +20,8 @@ from dogbreed.cloud.inventory import Row
 from dogbreed.cloud.remote import RemoteRun
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store
+from dogbreed.pricing import HOURS_A_MONTH
 
-HOURS_A_MONTH = 730
 _CENT = Decimal("0.0001")
 # Rows that the ledger of runs accounts for.
 _TRAINING = ("training run", "training job")

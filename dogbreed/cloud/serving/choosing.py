@@ -12,12 +12,13 @@ from dogbreed.cloud.serving import deployment
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.pricing import HOURS_A_MONTH
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|min|h|hour|d|day|month)")
 _REFERENCE = "us-east-1"
 # What a door says that never sleeps.
 AWAKE = "always awake"
-_MONTH_S = 730 * 3600
+_MONTH_S = HOURS_A_MONTH * 3600
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400, "month": _MONTH_S}
 
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from dogbreed.cloud.errors import code
 from dogbreed.cloud.serving import alarms, update
 from dogbreed.cloud.serving.hosted import REPLACES, VARIANT, gone, patiently, seen_or_none, tags_of
+from dogbreed.cloud.serving.watching import watch
 from dogbreed.cloud.session import RUN_TAG, Aws, pairs
 from dogbreed.config import DeploySettings
 from dogbreed.errors import DogbreedError
@@ -24,9 +25,7 @@ LOG_GROUPS = "/aws/sagemaker/InferenceComponents"
 _TO = "endpoint"
 _STARTUP_S = 300
 _CHANGING = ("Creating", "Updating")
-_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.1, 5.0
 _LONGEST_S, _DELETING_S = 3600.0, 1800.0
-_TELL_EVERY_S = 60.0
 # Of a machine that the table does not know; what one copy of dogbreed takes anyway.
 _CORES, _MEMORY_MB = 2, 2048
 
@@ -239,21 +238,12 @@ class Component(Resource):
 
     def _until(self, done: Callable[[dict[str, Any] | None], bool], longest_s: float) -> dict[str, Any] | None:
         """Look until `done`; says every minute what is going on. DogbreedError after `longest_s` seconds."""
-        began = told = time.monotonic()
-        wait = _FIRST_LOOK_S
-        while not done(seen := self.seen()):
-            now, state = time.monotonic(), seen["InferenceComponentStatus"] if seen else "gone"
-            if now - began > longest_s:
-                raise DogbreedError(
-                    f"inference component {self.name} is still {state} after {longest_s / 60:.0f} minutes",
-                    "it goes on in the account; the same command waits again, dogbreed status shows it",
-                )
-            if now - told > _TELL_EVERY_S:
-                told = now
-                self._tell(f"  {self.name}: {state.lower()}, {(now - began) / 60:.0f} min so far")
-            time.sleep(wait)
-            wait = min(_LONGEST_LOOK_S, wait * 1.5)
-        return seen
+        words = lambda seen: _status(seen).lower()  # noqa: E731
+        return watch(self.seen, done, self.kind, self.name, _status, longest_s, self._tell, words)
+
+
+def _status(seen: Mapping[str, Any] | None) -> str:
+    return str(seen["InferenceComponentStatus"]) if seen else "gone"
 
 
 def models_kept(aws: Aws, model: str) -> set[str]:

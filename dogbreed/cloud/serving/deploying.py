@@ -20,7 +20,6 @@ from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
 from dogbreed.plan import Plan, Resource, Step
 
-HOURS_OF_A_MONTH = 730
 # The bundled runtime on another processor differs in the last digits only; this is what people could notice.
 CLOSE = 1e-3
 _TOP = 5

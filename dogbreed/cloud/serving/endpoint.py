@@ -30,10 +30,9 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
-from dogbreed.pricing import Instance, Prices
+from dogbreed.pricing import HOURS_A_MONTH, Instance, Prices
 
 _TO = "endpoint"
-_HOURS = 730
 # One photo takes one core about 25 ms with its JPEG of 500 x 333 decoded (README, performance); half of what all
 # cores could do is planned with, as AWS advises for targets of scaling.
 _PER_CORE_AND_SECOND, _SHARE = 40, 0.5
@@ -127,8 +126,8 @@ def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
     if figure is None or facts is None:
         return None
     can = facts.vcpu * _PER_CORE_AND_SECOND * _SHARE
-    needed = -(-requests_per_month / (_HOURS * 3600) // can)
-    always = figure.usd * max(wanted.settings.instances, int(needed)) * _HOURS
+    needed = -(-requests_per_month / (HOURS_A_MONTH * 3600) // can)
+    always = figure.usd * max(wanted.settings.instances, int(needed)) * HOURS_A_MONTH
     return hosting.with_front(wanted, always, requests_per_month, 1 / _PER_CORE_AND_SECOND)
 
 

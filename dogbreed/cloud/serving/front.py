@@ -13,7 +13,7 @@ from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
 from dogbreed.cloud.session import Aws
 from dogbreed.plan import Resource
-from dogbreed.pricing import Prices
+from dogbreed.pricing import HOURS_A_MONTH, Prices
 
 _ROLES = {"endpoint": FRONT_OF_ENDPOINT, "serverless": FRONT_OF_SERVERLESS}
 # Importing boto3 is work for the processor, of which a function has as much as it has memory; it then waits.
@@ -89,7 +89,7 @@ def price(region: str, requests: float, seconds: float, memory_mb: int, copies: 
     second, million, kept = figures
     # Billed by the millisecond.
     took = Decimal(-(-seconds * 1000 // 1)) / 1000
-    return asked * (took * gb * second + million / 1_000_000) + copies * gb * kept * 730 * 3600
+    return asked * (took * gb * second + million / 1_000_000) + copies * gb * kept * HOURS_A_MONTH * 3600
 
 
 def _copies(wanted: Deployment) -> int:

@@ -25,6 +25,7 @@ from dogbreed.cloud.serving.hosted import (
     tags_of,
     variants,
 )
+from dogbreed.cloud.serving.watching import FIRST_LOOK_S, LONGEST_LOOK_S, SLOWER, watch
 from dogbreed.cloud.session import RUN_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
@@ -32,9 +33,7 @@ from dogbreed.pricing import Prices
 
 _ENDED = ("InService", "OutOfService", "Failed", "UpdateRollbackFailed")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.1, 5.0
 _CREATING_S, _DELETING_S = 3600, 1800
-_TELL_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -182,10 +181,10 @@ class Endpoint(Resource):
                     f"endpoint {self.name} is {seen['EndpointStatus'] if seen else ''}; it is deleted after that"
                 )
                 self._await(lambda now: now["EndpointStatus"] not in _CHANGING, _DELETING_S)
-        wait, deadline = _FIRST_LOOK_S, time.monotonic() + _DELETING_S
+        wait, deadline = FIRST_LOOK_S, time.monotonic() + _DELETING_S
         while endpoint_seen(self._aws, self.name) and time.monotonic() < deadline:
             time.sleep(wait)
-            wait = min(_LONGEST_LOOK_S, wait * 1.5)
+            wait = min(LONGEST_LOOK_S, wait * SLOWER)
 
     def ready(self) -> bool:
         """Whether it answers; DogbreedError where it has failed."""
@@ -303,21 +302,7 @@ class Endpoint(Resource):
 
     def _await(self, done: Callable[[dict[str, Any]], bool], longest_s: float) -> dict[str, Any]:
         """Look until `done`; says every minute what is going on. DogbreedError after `longest_s` seconds."""
-        began = told = time.monotonic()
-        wait = _FIRST_LOOK_S
-        while not done(seen := self._describe()):
-            now = time.monotonic()
-            if now - began > longest_s:
-                raise DogbreedError(
-                    f"endpoint {self.name} is still {seen['EndpointStatus']} after {longest_s / 60:.0f} minutes",
-                    "it goes on in the account; the same command waits again, dogbreed status shows it",
-                )
-            if now - told > _TELL_EVERY_S:
-                told = now
-                self._tell(f"  {self.name}: {_words(seen)}, {(now - began) / 60:.0f} min so far")
-            time.sleep(wait)
-            wait = min(_LONGEST_LOOK_S, wait * 1.5)
-        return seen
+        return watch(self._describe, done, self.kind, self.name, _status, longest_s, self._tell, _words)
 
 
 def _count(seen: Mapping[str, Any]) -> int | None:
@@ -327,6 +312,10 @@ def _count(seen: Mapping[str, Any]) -> int | None:
             count: int | None = one.get("DesiredInstanceCount")
             return count
     return None
+
+
+def _status(seen: Mapping[str, Any]) -> str:
+    return str(seen["EndpointStatus"])
 
 
 def _words(seen: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from dogbreed.cloud.serving.machine_boot import Boot, user_data
 from dogbreed.cloud.session import Aws, pairs
 from dogbreed.config import DeploySettings
 from dogbreed.errors import UsageError
-from dogbreed.pricing import Instance, Prices
+from dogbreed.pricing import HOURS_A_MONTH, Instance, Prices
 
 # Amazon Linux 2023 as AWS names its newest image to everybody.
 _PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -21,7 +21,6 @@ _ARCH = "x86_64"  # of dogbreed's own image
 _VOLUME_GB = 16  # Amazon Linux, Docker, and an image of half a GB
 _MEMORY_GIB, _CORES = 2.0, 2
 _REFERENCE = "us-east-1"
-HOURS = 730
 
 
 @dataclass(frozen=True)
@@ -118,4 +117,4 @@ def hourly(name: str, region: str, count: int, *, public_address: bool) -> Decim
     address = prices.other("public_ipv4_hour", region) if public_address else None
     if machine is None or disk is None or (public_address and address is None):
         return None
-    return count * (machine.usd + disk.usd * _VOLUME_GB / HOURS + (address.usd if address else 0))
+    return count * (machine.usd + disk.usd * _VOLUME_GB / HOURS_A_MONTH + (address.usd if address else 0))

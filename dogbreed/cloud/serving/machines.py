@@ -33,7 +33,7 @@ from dogbreed.cloud.serving.machine_network import (
     given_groups,
     groups_there,
 )
-from dogbreed.cloud.serving.machine_template import HOURS, Machine, ServiceTemplate
+from dogbreed.cloud.serving.machine_template import Machine, ServiceTemplate
 from dogbreed.cloud.serving.model import ModelData
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.training_ec2 import LogGroup
@@ -41,7 +41,7 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
-from dogbreed.pricing import Prices
+from dogbreed.pricing import HOURS_A_MONTH, Prices
 
 _TO = "ec2"
 _CERTIFICATE = re.compile(r"arn:aws[\w-]*:acm:(?P<region>[\w-]+):\d{12}:certificate/[\w-]+")
@@ -180,15 +180,15 @@ def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
     hour, lcu = prices.other("alb_hour", region), prices.other("alb_lcu_hour", region)
     if facts is None or each is None or (not own.single and (hour is None or lcu is None)):
         return None
-    per_second = requests_per_month / (HOURS * 3600)
+    per_second = requests_per_month / (HOURS_A_MONTH * 3600)
     needed = (
         1 if own.single else max(own.instances, int(-(-per_second // (facts.vcpu * _PER_CORE_AND_SECOND * _SHARE))))
     )
     total = each * needed
     if not own.single and hour and lcu:
-        units = max(per_second / _LCU_CONNECTIONS, requests_per_month / HOURS * _PHOTO_GB / _LCU_GB)
+        units = max(per_second / _LCU_CONNECTIONS, requests_per_month / HOURS_A_MONTH * _PHOTO_GB / _LCU_GB)
         total += hour.usd + lcu.usd * Decimal(str(units))
-    return total * HOURS
+    return total * HOURS_A_MONTH
 
 
 def waking(wanted: Deployment) -> str:

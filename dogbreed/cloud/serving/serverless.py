@@ -24,7 +24,6 @@ from dogbreed.pricing import Prices
 
 _TO = "serverless"
 _STEP_MB, _LEAST_MB, _MOST_MB, _CHOSEN_MB = 1024, 1024, 6144, 3072
-_MOST_AT_ONCE = 200
 # What one photo takes with 3 GB, which are about two cores; rounded up, billed by the millisecond.
 _SECONDS = 0.06
 _LONGEST_S = 3600.0
