@@ -15,8 +15,9 @@ settings.load_profile("no-deadline")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache-of-this-test"
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own, not below `tmp_path`: that may be the folder of photos itself."""
+    folder = tmp_path_factory.mktemp("cache") / "of-this-test"
     monkeypatch.setenv("DOGBREED_CACHE_DIR", str(folder))
     return folder
 
