@@ -21,6 +21,7 @@ from typing import Any, Literal
 from dogbreed import __version__, config
 from dogbreed.data.cache import cache_dir
 from dogbreed.errors import DogbreedError
+from dogbreed.processors import processors
 from dogbreed.run import ONNX, RUNS, STARTER, WEIGHTS, Run
 
 _OLDEST = (3, 11)
@@ -104,7 +105,7 @@ def _pair() -> Check:
 
 
 def _machine() -> Check:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     gpu = "an NVIDIA driver" if shutil.which("nvidia-smi") else "no NVIDIA driver"
     return Check("machine", "ok", f"{cores} processor core{'s' if cores > 1 else ''}, {gpu}")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from dogbreed.capacity.choose import Job
+from dogbreed.processors import processors
 from dogbreed.run import MODEL, RUNS
 
 _REMOTE = "remote.json"
@@ -36,7 +36,7 @@ def of_runs(job: Job, root: Path = RUNS) -> tuple[dict[str, float], float | None
                 by_type[str(remote["instance_type"]).removeprefix("ml.")].append(of_one)
             # A build of torch for GPUs does not tell which of the two has trained.
             elif info["versions"]["torch"].endswith("+cpu"):
-                here.append(rate / (os.cpu_count() or 1))
+                here.append(rate / processors())
         except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
             continue
     return {name: median(rates) for name, rates in by_type.items()}, median(here) if here else None

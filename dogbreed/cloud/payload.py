@@ -49,7 +49,7 @@ if __name__ == "__main__":  # worker processes that read photos import this, too
     sys.exit(main())
 """
 # What the worker imports of the package; what it does not, would only change the bytes for nothing.
-_TOP = ("__init__.py", "config.py", "errors.py", "run.py", "settings.py")
+_TOP = ("__init__.py", "config.py", "errors.py", "processors.py", "run.py", "settings.py")
 _FOLDERS = ("data", "evaluate", "infer", "train")
 _OF_CLOUD = ("__init__.py", "machine_agent.py", "ec2_machine.py", "ec2_worker.py", "ec2_entry.py")
 _VENDORED = "safetensors"

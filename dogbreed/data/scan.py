@@ -16,6 +16,7 @@ from dogbreed.data.cache import ScanCache
 from dogbreed.data.look import Look, look
 from dogbreed.errors import PhotoError
 from dogbreed.infer.photo import read_bytes, read_photo
+from dogbreed.processors import processors
 
 # Called with (files done, files in all).
 Progress = Callable[[int, int], None]
@@ -53,7 +54,7 @@ def scan(
     if progress:
         progress(len(results), len(paths))
     try:
-        for index, stat, outcome in _examine_all(paths, todo, jobs or min(16, os.cpu_count() or 1)):
+        for index, stat, outcome in _examine_all(paths, todo, jobs or min(16, processors())):
             results[index] = outcome
             if stat:
                 cache.put(str(paths[index]), stat, _to_json(outcome))

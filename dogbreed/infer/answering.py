@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from dogbreed.errors import PhotoError
 from dogbreed.infer.sources import Source
+from dogbreed.processors import processors as processors  # noqa: PLC0414 - who serves takes it from here
 
 _AHEAD = 8  # photos per worker that may be under way before the oldest has been answered
 _LET_OUT_S = 1.0
@@ -112,11 +112,6 @@ class Answering(ABC):
                 except BaseException as error:  # our own bug: raised where the answer is waited for  # noqa: BLE001
                     job.bug = error
             job.done.set()
-
-
-def processors() -> int:
-    """The processors that this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Job:

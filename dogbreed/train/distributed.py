@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 
+from dogbreed.processors import processors
+
 _TIMEOUT = timedelta(minutes=30)
 _CHUNK = 2**26  # bytes that are sent at once
 
@@ -36,7 +38,7 @@ class World:
         if gpu:
             torch.cuda.set_device(device)
         else:
-            torch.set_num_threads(max(1, available_cores() // local_size))
+            torch.set_num_threads(max(1, processors() // local_size))
         if size > 1:
             dist.init_process_group(
                 "nccl" if gpu else "gloo", store=_meeting_point(), rank=rank, world_size=size, timeout=_TIMEOUT
@@ -159,11 +161,6 @@ def _timed(work: Callable[[], None]) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return sorted(times[1:])[1]
-
-
-def available_cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from dogbreed.capacity.choose import Job
 from dogbreed.capacity.measured import of_runs
+from dogbreed.processors import processors
 
 JOB = Job(1000, 1200, 10**8, 10, 64, "finetune", "resnet50")
 
@@ -28,7 +28,7 @@ def test_runs_of_the_same_recipe_count_by_their_machines(tmp_path: Path) -> None
     for number, rate in enumerate((400, 900, 600)):
         run(tmp_path, f"g5-{number}", rate, remote=g5)
     run(tmp_path, "ec2", 50, remote={"instance_type": "m5.xlarge", "instances": 1})
-    run(tmp_path, "here", 20 * (os.cpu_count() or 1))
+    run(tmp_path, "here", 20 * processors())
     run(tmp_path, "other", 9999, backbone="resnet18", remote=g5)
     run(tmp_path, "head", 9999, method="head", remote=g5)
     run(tmp_path, "gpu", 9999, torch="2.13.0+cu133")

@@ -35,7 +35,7 @@ _ROOT = Path(dogbreed.__file__).parent
 _BOTH = ("__init__", "errors", "serve/__init__", "serve/asked", "serve/problems", "serve/lambda_event")
 _FRONT = ("serve/lambda_front",)
 _ALONE = (
-    *("run", "serve/parts", "serve/lambda_handler", "infer/__init__", "infer/answering", "infer/photo"),
+    *("processors", "run", "serve/parts", "serve/lambda_handler", "infer/__init__", "infer/answering", "infer/photo"),
     *("infer/predictor", "infer/preprocess", "infer/session", "infer/sources"),
 )
 # Where the model's files lie in the zip.

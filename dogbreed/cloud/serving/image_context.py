@@ -28,7 +28,7 @@ _REQUIREMENTS = "requirements.txt"
 _PACKAGE = Path(dogbreed.__file__).parent
 _IMAGE = _PACKAGE / "serve" / "image"
 # What `dogbreed serve` and the function load of the package.
-_TOP = ("__init__.py", "__main__.py", "config.py", "errors.py", "run.py", "settings.py", "ui.py")
+_TOP = ("__init__.py", "__main__.py", "config.py", "errors.py", "processors.py", "run.py", "settings.py", "ui.py")
 _FOLDERS = ("infer", "serve")
 _OF_CLI = ("__init__.py", "guard.py", "main.py", "options.py", "serve.py", "start.py")
 # Docker takes a folder only when there is something in it.
