@@ -121,22 +121,28 @@ class Prices:
         return (float(seen[0]), float(seen[1])) if seen else None
 
     def month_of_lambda(
-        self, region: str, requests: float, seconds: float, memory_mb: int = 1769, *, arm: bool = False
+        self, region: str, requests: float, seconds: float, memory_mb: int = 1769, *, kept: bool = False
     ) -> Decimal | None:
-        """US dollars for so many calls of so many seconds each, free tier left out; None where a price is unknown."""
-        time = self.other(f"lambda_{'arm' if arm else 'x86'}_gb_second", region)
+        """US dollars for so many calls of so many seconds each, free tier left out; None where a price is unknown.
+
+        Billed by the millisecond. `kept`: all go to copies that are kept started, whose seconds are cheaper; what these
+        cost by the hour comes on top.
+        """
+        time = self.other("lambda_provisioned_x86_duration_gb_second" if kept else "lambda_x86_gb_second", region)
         call = self.other("lambda_request", region)
         if time is None or call is None:
             return None
-        gigabytes = Decimal(memory_mb) / 1024
-        return Decimal(requests) * (gigabytes * Decimal(str(seconds)) * time.usd + call.usd / 1_000_000)
+        gigabytes, took = Decimal(memory_mb) / 1024, _billed(seconds)
+        return Decimal(str(round(requests, 3))) * (gigabytes * took * time.usd + call.usd / 1_000_000)
 
     def month_of_serverless(
         self, region: str, requests: float, seconds: float, memory_mb: int = 3072
     ) -> Decimal | None:
         """The same for a serverless endpoint of SageMaker, data in and out left out."""
         figure = self.other(f"sagemaker_serverless_second_{memory_mb}", region)
-        return None if figure is None else Decimal(requests) * Decimal(str(seconds)) * figure.usd
+        if figure is None:
+            return None
+        return Decimal(str(round(requests, 3))) * _billed(seconds) * figure.usd
 
     def other(self, key: str, region: str) -> Figure | None:
         """The price of something else, such as `ec2_ebs_gp3_gb_month` or `sagemaker_volume_gb_month`."""
@@ -172,6 +178,11 @@ def _newest() -> Prices:
         return packaged
     # A newer release of dogbreed may know more.
     return refreshed if refreshed.date >= packaged.date else packaged
+
+
+def _billed(seconds: float) -> Decimal:
+    """Rounded up to milliseconds."""
+    return Decimal(-(-round(seconds * 1000, 6) // 1)) / 1000
 
 
 def _instance(name: str, facts: Mapping[str, Any]) -> Instance:

@@ -18,11 +18,11 @@ import numpy as np
 from dogbreed.capacity import compare
 from dogbreed.capacity.simulate import Instance, Result, simulate
 from dogbreed.capacity.traffic import Trace
+from dogbreed.priced import cents
 from dogbreed.pricing import HOURS_A_MONTH, Prices
 from dogbreed.pricing import Instance as Machine
 
 _HOUR_S = 3600
-_CENT = Decimal("0.01")
 # More machines than this are another kind of problem.
 _MOST = 64
 _MEMORY_GIB = 4
@@ -126,8 +126,8 @@ def by_use(trace: Trace, service_s: float, prices: Prices, region: str) -> list[
     of_lambda = prices.month_of_lambda(region, requests, service_s)
     serverless = prices.month_of_serverless(region, requests, service_s)
     return [
-        ByUse("lambda", of_lambda and of_lambda.quantize(_CENT), f"1769 MB; {cold}"),
-        ByUse("serverless", serverless and serverless.quantize(_CENT), f"3072 MB; {cold}"),
+        ByUse("lambda", of_lambda and cents(of_lambda), f"1769 MB; {cold}"),
+        ByUse("serverless", serverless and cents(serverless), f"3072 MB; {cold}"),
     ]
 
 
@@ -158,7 +158,7 @@ def _options(vcpu: int, way: _Way, machines: float, p99_s: float, prices: Prices
     for one in prices.instances.values():
         if one.vcpu == vcpu and _fits(one):
             figure = prices.hourly(f"ml.{one.name}", region, "hosting")
-            month = None if figure is None else (figure.usd * hours).quantize(_CENT)
+            month = None if figure is None else cents(figure.usd * hours)
             yield Option(f"ml.{one.name}", vcpu, *way, p99_s * 1000, machines, month)
 
 

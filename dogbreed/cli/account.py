@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
-from dogbreed.cli.plans import dollars, show
+from dogbreed.cli.plans import dollars, lines, show
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def status(
 
     Example: dogbreed status
     """
+    from dogbreed import priced
     from dogbreed.cloud import inventory
 
     aws = open_account(region, config, use_file=not no_config)
@@ -47,6 +48,7 @@ def status(
     arns = inventory.tagged(aws)
     others, ended = inventory.unaccounted(arns, rows), inventory.ended_jobs(arns, rows)
     hourly = _sum([row.hourly for row in rows])
+    price = priced.total(row.price for row in rows if not row.trains)
     if json:
         ui.answer(
             {
@@ -55,6 +57,9 @@ def status(
                 "region": aws.region,
                 "resources": [row.to_json() for row in rows],
                 "usd_per_hour": None if hourly is None else str(hourly),
+                # Of what stays; training ends by itself.
+                "usd_per_month": priced.told(price.hourly)["usd_per_month"],
+                "price": [part.to_json() for part in price.parts],
                 "also_tagged": others,
                 "ended_jobs": len(ended),
             }
@@ -72,9 +77,12 @@ def status(
     if not rows:
         ui.note(f"project {aws.settings.project} has nothing in account {aws.account}, {aws.region}")
     else:
-        price = f"{dollars(hourly)} an hour while this stays" if hourly else "nothing of this costs by the hour"
-        price = "what this costs by the hour is not known" if hourly is None else price
-        ui.note(f"{price}; to remove it: dogbreed destroy")
+        words = f"{dollars(hourly)} an hour while this stays" if hourly else "nothing of this costs by the hour"
+        if hourly is None:
+            words = f"prices of {aws.region} are not known here (dogbreed cost --refresh finds some): {lines(price)}"
+        elif price.hourly:
+            words += f", {dollars(priced.month(price.hourly))} a month: {lines(price)}"
+        ui.note(f"{words}; to remove it: dogbreed destroy")
 
 
 def destroy(

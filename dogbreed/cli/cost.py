@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
-from dogbreed.cli.plans import dollars
-from dogbreed.pricing import HOURS_A_MONTH
+from dogbreed.cli.plans import dollars, lines
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -115,6 +114,7 @@ def _refresh(aws: Aws, *, dry_run: bool) -> None:
 
 
 def _show(aws: Aws) -> None:
+    from dogbreed import priced
     from dogbreed.cloud import budget, spending
     from dogbreed.pricing import Prices
 
@@ -130,7 +130,9 @@ def _show(aws: Aws) -> None:
     _by_use(aws, seen)
     for name in seen.unknown:
         ui.note(f"{name}: its price here is not known, and is in none of the sums; dogbreed cost --refresh may find it")
-    ui.line(f"now: {dollars(seen.hourly)} an hour; what stays of it is {dollars(seen.lasting * HOURS_A_MONTH)} a month")
+    ui.line(f"now: {dollars(seen.hourly)} an hour; what stays of it is {dollars(priced.month(seen.lasting))} a month")
+    if seen.price.parts:
+        ui.line(f"a month of it is {lines(seen.price)}")
     ui.line(f"this month so far: {dollars(seen.this_month)}; by its end, if nothing changes: {dollars(seen.forecast)}")
     if limit:
         ui.line(f"budget: {dollars(limit.usd)} a month, of which AWS has counted {dollars(limit.spent)}")
@@ -141,17 +143,15 @@ def _show(aws: Aws) -> None:
 
 
 def _tables(seen: Spending) -> None:
-    paid = [row for row in seen.rows if row.hourly is None or row.hourly]
-    rows = [
-        (
-            row.resource.kind,
-            row.resource.name,
-            dollars(row.hourly),
-            dollars(None if row.hourly is None else row.hourly * HOURS_A_MONTH),
-            dollars(row.usd),
-        )
-        for row in paid
-    ]
+    from dogbreed import priced
+
+    rows: list[tuple[str, ...]] = []
+    for row in (one for one in seen.rows if one.hourly is None or one.hourly):
+        month = dollars(priced.month(row.hourly))
+        rows.append((row.resource.kind, row.resource.name, dollars(row.hourly), month, dollars(row.usd)))
+        # Of one line alone there is nothing to tell apart.
+        parts = row.price.parts[1:] and row.price.parts
+        rows += [(f"  {one.name}", "", dollars(one.hourly), dollars(priced.month(one.hourly)), "") for one in parts]
     if rows:
         ui.table(("kind", "name", "$/hour", "$/month", "so far"), rows, numbers=("$/hour", "$/month", "so far"))
     if seen.runs:

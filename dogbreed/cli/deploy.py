@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
-from dogbreed.cli.plans import carry_out, dollars
-from dogbreed.pricing import HOURS_A_MONTH
+from dogbreed.cli.plans import carry_out, dollars, lines
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
     options: list[Option] = []
     if settings.deploy.to == "auto" or traffic:
         options = _options(wanted, traffic)
-        wanted = wanted.through(options[0].to)
+        wanted = wanted.through(options[0].to, options[0].instances)
     else:
         _refuse_unheard(settings)
     deploying.check(wanted.settings, settings.aws, shadow=shadow is not None)
@@ -180,7 +179,7 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
         return
     aws.account  # noqa: B018 - without access nothing else is worth doing
     plan = deploying.plan(wanted)
-    _say_price(plan)
+    _say_price(plan, aws.region)
     try:
         done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question="deploy this?")
     except KeyboardInterrupt:
@@ -220,18 +219,28 @@ def _options(wanted: Deployment, traffic: str | None) -> list[Option]:
     if wanted.settings.to != "auto":
         raise UsageError(f"--traffic chooses a door, and --to {wanted.settings.to} has chosen", "use --to auto")
     requests = choosing.per_month(traffic)
-    options = choosing.options(wanted, requests)
+    options = choosing.options(wanted, requests, look=_has_access(wanted.aws))
     best = choosing.best(options)
     ui.note(f"{traffic} is {requests:,.0f} requests a month:")
     for option in options:
         price = "unknown" if option.usd is None else f"{dollars(option.usd)}/month"
-        words = ", ".join(part for part in (option.waking, option.note) if part)
+        words = ", ".join(part for part in (_share(option), option.waking, option.note) if part)
         ui.note(f"  {option.to:<10} {price:>15}  {words}")
     awake = next((one for one in options if one.waking == choosing.AWAKE and one.usd is not None), None)
     asleep = "" if best.waking == choosing.AWAKE else f"; its first answer comes {best.waking}"
     other = f", while {awake.to} never sleeps for {dollars(awake.usd)}" if asleep and awake else ""
     ui.note(f"the cheapest is {best.to}{asleep}{other}")
     return options
+
+
+def _share(option: Option) -> str:
+    """For how many instances that is, and what of it is by the hour, as the plan shows it."""
+    if option.month is None or option.usd is None or not option.month.fixed.parts:
+        return ""
+    from dogbreed import priced
+
+    count = f"{option.instances} instance{'s' if option.instances > 1 else ''}, " if option.instances else ""
+    return f"{count}{dollars(priced.month(option.month.fixed.hourly))} of it by the hour"
 
 
 def _has_access(aws: Aws) -> bool:
@@ -245,14 +254,17 @@ def _has_access(aws: Aws) -> bool:
         return False
 
 
-def _say_price(plan: Plan) -> None:
-    from dogbreed.cloud.serving.deploying import hourly
+def _say_price(plan: Plan, region: str) -> None:
+    from dogbreed import priced
+    from dogbreed.cloud.serving import deploying
 
-    price = hourly(plan)
-    if price is None:
-        ui.note("the price of this by the hour is not known here; see dogbreed status, and AWS's pages")
-    elif price:
-        ui.note(f"{dollars(price)} an hour, {dollars(price * HOURS_A_MONTH)} a month, while this is there")
+    price = deploying.price(plan)
+    if price.hourly is None:
+        ui.note(f"what this costs by the hour in {region} is not known here: {lines(price)}")
+        ui.note("dogbreed cost --refresh reads AWS's prices of this region")
+    elif price.hourly:
+        ui.note(f"{dollars(price.hourly)} an hour, {dollars(priced.month(price.hourly))} a month, while this is there")
+        ui.note(f"a month of it is {lines(price)}")
     else:
         ui.note("nothing of this costs by the hour; it costs by use")
 
@@ -273,12 +285,15 @@ def _answer(wanted: Deployment, options: list[Option], plan: Plan | None, trial:
     """The value of --json."""
     if not ui.json:
         return
-    from dogbreed.cloud.serving import deployment
+    from dogbreed import priced
+    from dogbreed.cloud.serving import deploying, deployment
 
     told: dict[str, Any] = {"to": wanted.settings.to, "run": wanted.run.name}
     told |= {"options": [option.to_json() for option in options]} if options else {}
     if plan is not None:
-        told |= {"name": wanted.name, **plan.to_json()}
+        price = deploying.price(plan)
+        told |= {"name": wanted.name, **plan.to_json(), **priced.told(price.hourly)}
+        told |= {"price": [part.to_json() for part in price.parts]}
     if trial is not None:
         told |= {"trial": trial.to_json(), "calls": dict(deployment.door(wanted.settings.to).calls(wanted.aws))}
     ui.answer(told)

@@ -131,6 +131,7 @@ def _drain(stream: object) -> None:
 
 def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     """An endpoint by its name, with its instances as they are now; DogbreedError where it does not serve."""
+    from dogbreed import priced
     from dogbreed.cloud.serving.client import component_of
     from dogbreed.cloud.serving.load_targets import EndpointTarget
     from dogbreed.errors import DogbreedError
@@ -142,18 +143,17 @@ def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
         raise DogbreedError(f"endpoint {name} is {seen['EndpointStatus']}", "dogbreed status")
     config = client.describe_endpoint_config(EndpointConfigName=seen["EndpointConfigName"])
     wanted = {one["VariantName"]: one for one in config["ProductionVariants"]}
-    table, hourly, count = Prices.load(), Decimal(0), 0
+    table, price, count = Prices.load(), priced.Price(), 0
     for variant in seen["ProductionVariants"]:
         own = wanted.get(variant["VariantName"], {})
         if serverless := own.get("ServerlessConfig"):
             seconds, where = _by_use(table, aws.region, f"sagemaker_serverless_second_{serverless['MemorySizeInMB']}")
-            price = Price(request=Decimal(0), second=seconds, by_use=True, elsewhere=where)
-            return Tested(EndpointTarget(aws, name, photos), f"serverless endpoint {name}", 1, price, away=True)
-        figure = table.hourly(own.get("InstanceType", ""), aws.region, "hosting")
+            used = Price(request=Decimal(0), second=seconds, by_use=True, elsewhere=where)
+            return Tested(EndpointTarget(aws, name, photos), f"serverless endpoint {name}", 1, used, away=True)
         instances = variant.get("CurrentInstanceCount", 0)
         count += instances
-        hourly = hourly + figure.usd * instances if figure else Decimal("NaN")
-    known = Price(None if hourly.is_nan() else hourly)
+        price += priced.instances(own.get("InstanceType", ""), aws.region, instances)
+    known = Price(price.hourly)
     words = f"endpoint {name} ({count} x {next(iter(wanted.values())).get('InstanceType', 'instance')})"
     # One without a model of its own has it by a component.
     model = "" if all("ModelName" in one for one in wanted.values()) else component_of(aws, name)

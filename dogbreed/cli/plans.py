@@ -10,6 +10,7 @@ from dogbreed.ui import ui
 if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
     from dogbreed.plan import Plan, Step
+    from dogbreed.priced import Price
 
 _WORDS = {"+": "create", "~": "change", "-": "delete", "=": "leave", "!": "blocked"}
 
@@ -62,6 +63,13 @@ def carry_out(
     for step in plan.apply():
         ui.note(f"{_WORDS[step.sign]} {step.resource.kind} {step.resource.name}")
     return True
+
+
+def lines(price: Price) -> str:
+    """A month of each line of a price, for people."""
+    from dogbreed import priced
+
+    return ", ".join(f"{part.name} {dollars(priced.month(part.hourly))}" for part in price.parts)
 
 
 def dollars(amount: Decimal | None) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
-from dogbreed.pricing import HOURS_A_MONTH
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -297,17 +296,19 @@ def _warnings(aws: Aws, wanted: Wanted, deployed: Deployed) -> list[str]:
 
 
 def _range(wanted: Wanted, deployed: Deployed, costs: tuple[Decimal, Decimal] | None) -> str:
+    from dogbreed import priced
     from dogbreed.cli.plans import dollars
 
     low, high = wanted.range
     words = f"{low} to {high} x {deployed.unit}, "
     if costs is None:
         return f"{words}at a price that is not known here"
-    most = costs[1] * HOURS_A_MONTH
-    return f"{words}{dollars(costs[0])} to {dollars(costs[1])} an hour, at most {dollars(most)} a month"
+    most = dollars(priced.month(costs[1]))
+    return f"{words}{dollars(costs[0])} to {dollars(costs[1])} an hour, at most {most} a month"
 
 
 def _say_what_zero_means(aws: Aws, deployed: Deployed) -> None:
+    from dogbreed import priced
     from dogbreed.cli.plans import dollars
     from dogbreed.cloud.scaling import WAKES_IN
     from dogbreed.errors import UsageError
@@ -321,7 +322,7 @@ def _say_what_zero_means(aws: Aws, deployed: Deployed) -> None:
         "to zero: without traffic no instance runs; the first calls then FAIL, for minutes, until one is up: "
         f"{WAKES_IN} were observed from the first failing call to the first answer"
     )
-    one = "an unknown price" if deployed.hourly is None else dollars(deployed.hourly * HOURS_A_MONTH)
+    one = "an unknown price" if deployed.hourly is None else dollars(priced.month(deployed.hourly))
     prices = Prices.load()
     offers = [
         f"{name} {dollars(usd)}"

@@ -15,11 +15,11 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dogbreed import priced
 from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.session import CONFIG, PROJECT_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Found, Plan, Resource, Step
-from dogbreed.pricing import HOURS_A_MONTH
 
 # Per cent of the budget at which AWS's forecast of the month tells people.
 ALERTS = (80, 100)
@@ -178,8 +178,9 @@ def check(aws: Aws, plan: Plan, adds: Decimal | None = None, told: Callable[[str
         total = found.spent + plan.ceiling
         what = f"it may cost ${plan.ceiling:.2f}, and ${found.spent:.2f} of this month's budget are spent"
     else:
-        total = (_now(aws) + more) * HOURS_A_MONTH
-        what = f"with it this project costs ${total / HOURS_A_MONTH:.4f} an hour, ${total:.2f} a month"
+        hour = _now(aws) + more
+        total = priced.month(hour) or Decimal(0)
+        what = f"with it this project costs ${hour:.4f} an hour, ${total:.2f} a month"
     if total > found.usd:
         raise DogbreedError(
             f"the budget of ${found.usd:.2f} a month ({aws.name('budget')}) does not allow this: {what}",

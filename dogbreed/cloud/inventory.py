@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
@@ -18,6 +18,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from dogbreed import priced
 from dogbreed.cloud import running
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import GROUP, SecurityGroup
@@ -27,9 +28,12 @@ from dogbreed.cloud.roles import InstanceProfile, Role
 from dogbreed.cloud.serving import deployment
 from dogbreed.cloud.session import PROJECT_TAG, Aws
 from dogbreed.plan import Found, Plan, Resource, Step
+from dogbreed.priced import Price
 
 # Each has `resources(aws) -> list[Resource]`: what it can have made, in the order in which it is made.
 MODULES = ("training_sagemaker", "training_ec2")
+# Rows that the ledger of runs accounts for.
+_TRAINING = ("training run", "training job")
 _AT_ONCE = 8
 _CENT = Decimal("0.0001")
 _LOOK_EVERY_S = 2.0
@@ -40,7 +44,7 @@ _JOB = ":training-job/"
 class Row:
     """One resource as it was found. `hourly` and `usd` (so far) in US dollars, None where not known.
 
-    `age_s`: seconds since it was made; None where AWS does not say.
+    `age_s`: seconds since it was made; None where AWS does not say. `price`: `hourly` line by line.
     """
 
     resource: Resource
@@ -48,6 +52,12 @@ class Row:
     hourly: Decimal | None
     usd: Decimal | None
     age_s: float | None
+    price: Price = field(default_factory=Price)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it belongs to training, which ends by itself."""
+        return self.resource.kind in _TRAINING or bool(self.found.content.get("run"))
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
@@ -60,7 +70,8 @@ class Row:
             "ours": self.found.ours,
             "kept": self.resource.keep,
             "age_seconds": None if age is None else round(age),
-            "usd_per_hour": None if self.hourly is None else str(self.hourly),
+            **priced.told(self.hourly),
+            "price": [part.to_json() for part in self.price.parts],
             "usd": None if self.usd is None else str(self.usd),
             "error": self.found.error,
             "details": {key: value for key, value in self.found.content.items() if isinstance(value, str | int | bool)},
@@ -108,8 +119,8 @@ def look(wanted: Sequence[Resource], clock: Callable[[], datetime] | None = None
     rows = []
     for resource, one in zip(wanted, found, strict=True):
         if one is not None:
-            hourly, age = resource.hourly(), _age(one.created, clock)
-            rows.append(Row(resource, one, hourly, _so_far(one, hourly, age), age))
+            price, age = priced.of(resource), _age(one.created, clock)
+            rows.append(Row(resource, one, price.hourly, _so_far(one, price.hourly, age), age, price))
     return rows
 
 

@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed.cloud.errors import translate
 from dogbreed.cloud.session import Aws
+from dogbreed.priced import cents
 from dogbreed.pricing import HOURS_A_MONTH, Prices
 
 _AT_ONCE = 8
-_CENT = Decimal("0.01")
 _DAY_S = 86_400
 # Of a GetMetricData call.
 _METRICS = 500
@@ -131,11 +131,6 @@ def areas() -> int:
     from dogbreed.cloud import leftovers_areas
 
     return len(leftovers_areas.AREAS)
-
-
-def cents(amount: Decimal) -> Decimal:
-    """Rounded to cents."""
-    return amount.quantize(_CENT)
 
 
 def _read(area: Area, account: Account) -> tuple[list[Leftover], str]:

@@ -41,6 +41,7 @@ def looks(scope: Scope) -> list[Statement]:
     # These know no resources that could be named.
     everywhere = (
         *("sagemaker:ListTrainingJobs", "tag:GetResources", "ec2:DescribeSecurityGroups", "ec2:DescribeInstances"),
+        "ec2:DescribeVolumes",
         *("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions", "logs:DescribeLogGroups"),
     )
     return [

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud import remote
-from dogbreed.cloud.errors import is_missing
+from dogbreed.cloud.errors import is_missing, is_refused
 from dogbreed.cloud.remote import RemoteRun
 from dogbreed.cloud.session import PROJECT_TAG, RUN_TAG, Aws, unpaired
 from dogbreed.cloud.storage import Store
 from dogbreed.plan import Found, Resource
+from dogbreed.priced import Price
 from dogbreed.pricing import Prices
 
 # Kinds of resources that stand for several machines at once.
 GROUPED = ("machines",)
+# GB, None where not known, and the type of the volume.
+Disk = tuple[int | None, str]
 _ALIVE = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
@@ -129,8 +133,9 @@ class Machine(Resource):
 
     kind = "machine"
 
-    def __init__(self, aws: Aws, seen: Mapping[str, Any]) -> None:
-        self._aws, self._seen = aws, seen
+    def __init__(self, aws: Aws, seen: Mapping[str, Any], disks: Sequence[Disk] = ()) -> None:
+        """`seen` as DescribeInstances shows it."""
+        self._aws, self._seen, self._disks = aws, seen, list(disks)
         self.name = str(seen["InstanceId"])
         tags = unpaired(seen.get("Tags"))
         self.run = tags.get(RUN_TAG, "")
@@ -169,11 +174,19 @@ class Machine(Resource):
                 raise
 
     def hourly(self) -> Decimal | None:
-        """The full price, which spot is never above; a stopped machine costs its volume only."""
-        if self._seen["State"]["Name"] in ("stopped", "shutting-down"):
-            return Decimal(0)
-        figure = Prices.load().hourly(str(self._seen["InstanceType"]), self._aws.region)
-        return None if figure is None else figure.usd
+        """The full price, which spot is never above, with its disks and its public address."""
+        return self.price().hourly
+
+    def price(self) -> Price:
+        """The same line by line; a stopped machine costs its disks only, one on its way out nothing."""
+        state, region, kind = self._seen["State"]["Name"], self._aws.region, str(self._seen["InstanceType"])
+        if state == "shutting-down":
+            return Price()
+        address, runs = bool(self._seen.get("PublicIpAddress")), state != "stopped"
+        # Of a machine without a disk of EBS there is no line for it.
+        first, *more = self._disks or [(0, "gp3")]
+        whole = priced.machine(kind, region, gb=first[0], disk=first[1], address=address, runs=runs)
+        return priced.total([whole, *(_disk(kind, region, one) for one in more)])
 
     @property
     def _ec2(self) -> Any:
@@ -215,8 +228,32 @@ def machines(aws: Aws) -> Iterable[Resource]:
         {"Name": "instance-state-name", "Values": _ALIVE},
     ]
     pages = aws.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
-    for seen in (one for page in pages for group in page["Reservations"] for one in group["Instances"]):
-        yield Machine(aws, seen)
+    found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+    disks = _disks(aws, [one["InstanceId"] for one in found])
+    for seen in found:
+        yield Machine(aws, seen, disks[seen["InstanceId"]])
+
+
+def _disks(aws: Aws, machines: Sequence[str]) -> Mapping[str, list[Disk]]:
+    """What is attached to each machine; of unknown size for who may not look at volumes."""
+    found: dict[str, list[Disk]] = {name: [] for name in machines}
+    if not machines:
+        return found
+    filters = [{"Name": "attachment.instance-id", "Values": list(machines)}]
+    try:
+        pages = aws.client("ec2").get_paginator("describe_volumes").paginate(Filters=filters)
+        for one in (one for page in pages for one in page["Volumes"]):
+            for held in one["Attachments"]:
+                found.setdefault(held["InstanceId"], []).append((one["Size"], one["VolumeType"]))
+    except ClientError as error:
+        if not is_refused(error):
+            raise
+        return {name: [(None, "")] for name in machines}
+    return found
+
+
+def _disk(kind: str, region: str, disk: Disk) -> Price:
+    return priced.machine(kind, region, gb=disk[0], disk=disk[1], address=False, runs=False)
 
 
 def _job_names(aws: Aws) -> list[str]:

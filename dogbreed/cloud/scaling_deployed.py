@@ -9,12 +9,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud import scaling_groups
 from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.scaling_targets import ALIAS, VARIANT
 from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError, UsageError
-from dogbreed.pricing import Prices
+from dogbreed.priced import Part, Price
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ def _endpoint(aws: Aws) -> Deployed | None:
         return None
     endpoint, variant, config = seen
     unit = config.get("InstanceType") or variant.get("InstanceType", "")
-    price = Prices.load().hourly(unit, aws.region, "hosting")
+    hourly = priced.instances(unit, aws.region, 1).hourly
     more = {"managed": config.get("ManagedInstanceScaling"), "config": endpoint["EndpointConfigName"]}
     count = variant.get("DesiredInstanceCount", variant.get("CurrentInstanceCount", 0))
-    return Deployed("endpoint", endpoint["EndpointName"], unit, count, price.usd if price else None, more=more)
+    return Deployed("endpoint", endpoint["EndpointName"], unit, count, hourly, more=more)
 
 
 def _serverless(aws: Aws) -> Deployed | None:
@@ -68,8 +69,8 @@ def _serverless(aws: Aws) -> Deployed | None:
     config = variant.get("CurrentServerlessConfig") or made.get("ServerlessConfig") or {}
     unit = f"copy of {config.get('MemorySizeInMB', 0)} MB kept started"
     count = config.get("ProvisionedConcurrency", 0)
-    # The table has no price of provisioned concurrency for serverless endpoints.
-    return Deployed("serverless", endpoint["EndpointName"], unit, count, None, config.get("MaxConcurrency", 0))
+    hourly = priced.copies_of_endpoint(aws.region, config.get("MemorySizeInMB", 0), 1).hourly
+    return Deployed("serverless", endpoint["EndpointName"], unit, count, hourly, config.get("MaxConcurrency", 0))
 
 
 def _function(aws: Aws) -> Deployed | None:
@@ -88,9 +89,7 @@ def _function(aws: Aws) -> Deployed | None:
             raise
         count = 0
     memory = int(seen["MemorySize"])
-    processor = "arm" if "arm64" in seen.get("Architectures", ()) else "x86"
-    price = Prices.load().other(f"lambda_provisioned_{processor}_gb_second", aws.region)
-    hourly = price.usd * memory / 1024 * 3600 if price else None
+    hourly = priced.copies(aws.region, memory, 1, arm="arm64" in seen.get("Architectures", ())).hourly
     return Deployed("lambda", name, f"copy of {memory} MB kept started", count, hourly)
 
 
@@ -98,10 +97,10 @@ def _machines(aws: Aws) -> Deployed | None:
     seen = scaling_groups.group(aws)
     if seen is None:
         return None
-    unit = next((one["InstanceType"] for one in seen.get("Instances", ())), "") or _type_of_template(aws, seen)
-    price = Prices.load().hourly(unit, aws.region, "ec2") if unit else None
+    made = _template(aws, seen)
+    unit = next((one["InstanceType"] for one in seen.get("Instances", ())), "") or made.get("InstanceType", "")
     more = {"target groups": seen.get("TargetGroupARNs", [])}
-    hourly = price.usd if price else None
+    hourly = _machine(unit, aws.region, made).hourly
     return Deployed("ec2", seen["AutoScalingGroupName"], unit or "machine", seen["DesiredCapacity"], hourly, more=more)
 
 
@@ -138,12 +137,21 @@ def _variant(aws: Aws, door: str) -> tuple[dict[str, Any], dict[str, Any], dict[
     return dict(endpoint), dict(running[0]) if running else {}, dict(wanted[0])
 
 
-def _type_of_template(aws: Aws, seen: Mapping[str, Any]) -> str:
-    """The instance type of a group without machines."""
+def _machine(kind: str, region: str, made: Mapping[str, Any]) -> Price:
+    """One more machine of a group, as its template has it."""
+    disks = [one["Ebs"] for one in made.get("BlockDeviceMappings", ()) if "Ebs" in one]
+    disk = disks[0] if disks else {}
+    address = any(one.get("AssociatePublicIpAddress") for one in made.get("NetworkInterfaces", ()))
+    size, of = disk.get("VolumeSize"), str(disk.get("VolumeType", ""))
+    return priced.machine(kind, region, gb=size, disk=of, address=address) if kind else Price((Part("machine", None),))
+
+
+def _template(aws: Aws, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """What the launch template of a group says; nothing where it has none."""
     mixed = seen.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     template = seen.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification")
     if not template:
-        return ""
+        return {}
     which = {"LaunchTemplateId": template["LaunchTemplateId"], "Versions": [template.get("Version", "$Default")]}
     found = aws.client("ec2").describe_launch_template_versions(**which)["LaunchTemplateVersions"]
-    return str(found[0]["LaunchTemplateData"].get("InstanceType", "")) if found else ""
+    return dict(found[0]["LaunchTemplateData"]) if found else {}

@@ -14,17 +14,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud import inventory, remote
 from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.inventory import Row
 from dogbreed.cloud.remote import RemoteRun
 from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store
-from dogbreed.pricing import HOURS_A_MONTH
+from dogbreed.priced import Price
 
 _CENT = Decimal("0.0001")
-# Rows that the ledger of runs accounts for.
-_TRAINING = ("training run", "training job")
 # What a kind costs by use, and the entry of the price table that says how much.
 BY_USE = {
     "bucket": ("s3_standard_gb_month", "a GB and month"),
@@ -75,7 +74,12 @@ class Spending:
     @property
     def lasting(self) -> Decimal:
         """An hour of what stays until it is removed; training ends by itself."""
-        return sum((row.hourly for row in self.rows if row.hourly and not _trains(row)), Decimal(0))
+        return sum((row.hourly for row in self.rows if row.hourly and not row.trains), Decimal(0))
+
+    @property
+    def price(self) -> Price:
+        """What stays line by line, what is not known too."""
+        return priced.total(row.price for row in self.rows if not row.trains)
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -86,7 +90,7 @@ class Spending:
     def this_month(self) -> Decimal:
         """Since the first of the month (UTC), of what is still there, and of runs that were begun in it."""
         begin = _month(self.now)
-        lasting = sum((_since(row, begin, self.now) for row in self.rows if not _trains(row)), Decimal(0))
+        lasting = sum((_since(row, begin, self.now) for row in self.rows if not row.trains), Decimal(0))
         trained = sum((run.usd for run in self.runs if run.usd and _begun(run) >= begin), Decimal(0))
         return (lasting + trained).quantize(_CENT)
 
@@ -103,7 +107,8 @@ class Spending:
             "resources": [row.to_json() for row in self.rows],
             "runs": [run.to_json() for run in self.runs],
             "usd_per_hour": str(self.hourly),
-            "usd_per_month": str(self.lasting * HOURS_A_MONTH),
+            "usd_per_month": str(priced.month(self.lasting)),
+            "price": [part.to_json() for part in self.price.parts],
             "usd_this_month": str(self.this_month),
             "usd_forecast": str(self.forecast),
             "price_unknown": list(self.unknown),
@@ -136,10 +141,6 @@ def _runs(ledger: Iterable[RemoteRun], running: dict[str, Decimal | None]) -> It
             running=one.id in running,
             ceiling=None if one.ceiling_usd is None else Decimal(one.ceiling_usd),
         )
-
-
-def _trains(row: Row) -> bool:
-    return row.resource.kind in _TRAINING or bool(row.found.content.get("run"))
 
 
 def _since(row: Row, begin: datetime, now: datetime) -> Decimal:

@@ -174,12 +174,12 @@ def test_it_costs_by_the_hour_only_what_is_kept_started(account: Server, monkeyp
     price = 2 * Decimal("0.5") * 3600 * Decimal("0.0000041667")
     found = [one for one in front.everything(aws, "endpoint") if one.find()]
     assert sum((one.hourly() or Decimal(0) for one in found), Decimal(0)) == price
-    everything = front.price("us-east-1", 1_000_000, 0.02, 512)
+    everything = front.month("us-east-1", 1_000_000, 0.02, 512).by_use
     # 10,000 GB-seconds and a million requests.
     assert everything == 10_000 * Decimal("0.0000166667") + Decimal("0.2")
-    kept = front.price("us-east-1", 1_000_000, 0.02, 512, 2)
-    assert kept == 10_000 * Decimal("0.0000097222") + Decimal("0.2") + price * 730
-    assert front.price("mars-north-1", 1, 1, 512) is None
+    kept = front.month("us-east-1", 1_000_000, 0.02, 512, 2)
+    assert (kept.by_use, kept.fixed.hourly) == (10_000 * Decimal("0.0000097222") + Decimal("0.2"), price)
+    assert front.month("mars-north-1", 1, 1, 512).usd is None
 
 
 def test_lambda_says_why_a_function_cannot_be(aws: Aws) -> None:

@@ -349,4 +349,4 @@ def test_a_plan_for_settings_that_differ_in_scaling_alone_is_empty(hasty: Aws, i
     deploy(first)
     # Alarms have limits of their own, which change in place.
     assert deploy(changed(first, alarm_p99_ms=500.0)) == ["~ alarm"]
-    assert deploying.hourly(deploying.plan(first)) is None
+    assert deploying.price(deploying.plan(first)).hourly is None

@@ -9,13 +9,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.serving.hosted import gone
 from dogbreed.cloud.serving.machine_boot import DRAIN_S, PORT
 from dogbreed.cloud.session import Aws, pairs, unpaired
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
-from dogbreed.pricing import Prices
+from dogbreed.priced import Price
 
 _TO = "ec2"
 # TLS 1.3, and 1.2 with forward secrecy and AEAD ciphers only (AWS, "Security policies for your Application Load
@@ -157,6 +158,8 @@ class Balancer(_OfElb):
     ) -> None:
         super().__init__(aws)
         self._subnets, self._groups, self._public = sorted(subnets), groups, public
+        # Whether it was found to be public, and in how many zones.
+        self._outside = (False, 0)
 
     def wanted(self) -> Mapping[str, Any]:
         """Who reaches it and where it is; nothing where only the balancer itself is meant."""
@@ -186,6 +189,7 @@ class Balancer(_OfElb):
             "tags": self.aws.seen(tags, _TO),
             "address": seen["DNSName"],
         }
+        self._outside = (seen["Scheme"] == "internet-facing", len(content["subnets"]))
         state = seen.get("State", {})
         return Found(
             arn,
@@ -242,11 +246,12 @@ class Balancer(_OfElb):
 
     def hourly(self) -> Decimal | None:
         """Its hour, and its public addresses; what it passes on comes on top."""
-        prices = Prices.load()
-        hour, address = prices.other("alb_hour", self.aws.region), prices.other("public_ipv4_hour", self.aws.region)
-        if hour is None or (self._public and address is None):
-            return None
-        return hour.usd + (address.usd * len(self._subnets) if self._public and address else 0)
+        return self.price().hourly
+
+    def price(self) -> Price:
+        """The same line by line: as it is wanted, or as it was found."""
+        public, zones = (self._public, len(self._subnets)) if self._subnets else self._outside
+        return priced.balancer(self.aws.region, zones if public else 0)
 
     def _put_attributes(self, arn: str) -> None:
         self._elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=pairs(_OF_BALANCER))

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from dogbreed import priced
 from dogbreed.cloud.serving import deployment
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError, UsageError
+from dogbreed.priced import Month
 from dogbreed.pricing import HOURS_A_MONTH
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|sec|min|h|hour|d|day|month)")
@@ -24,17 +26,32 @@ _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "d
 
 @dataclass(frozen=True)
 class Option:
-    """One door for one traffic: US dollars a month (None: not known), the first answer, and what is to be said."""
+    """One door for one traffic: US dollars a month (None: not known), the first answer, and what is to be said.
+
+    `month`: what of it is by the hour, how many instances are needed; None where that is not known.
+    """
 
     to: str
     usd: Decimal | None
     waking: str
     note: str
+    month: Month | None = None
+
+    @property
+    def instances(self) -> int:
+        """How many are needed for the traffic; 0 where there are none to count."""
+        return self.month.instances if self.month else 0
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
         usd = None if self.usd is None else str(self.usd)
-        return {"to": self.to, "usd_per_month": usd, "first_answer": self.waking, "note": self.note}
+        told = {"to": self.to, "usd_per_month": usd, "first_answer": self.waking, "note": self.note}
+        if self.month is None or self.usd is None:
+            return told
+        by_use = priced.cents(self.month.by_use or Decimal(0))
+        always = priced.month(self.month.fixed.hourly)
+        told |= {"usd_per_month_by_the_hour": str(always), "usd_per_month_by_use": str(by_use)}
+        return told | ({"instances": self.instances} if self.instances else {})
 
 
 def per_month(traffic: str) -> float:
@@ -45,33 +62,39 @@ def per_month(traffic: str) -> float:
     return float(match[1]) * _MONTH_S / _SECONDS[match[2]]
 
 
-def options(wanted: Deployment, requests: float) -> list[Option]:
+def options(wanted: Deployment, requests: float, *, look: bool = False) -> list[Option]:
     """Every door of this build at `requests` a month, the cheapest first, those of unknown price last.
 
-    Where no price of the region is known, at those of another one, which is said: the order is much the same.
+    Where not every price of the region is known, all are of another one, which is said: the order is much the same,
+    while doors at prices of two regions would not compare. `look`: what is in the account decides as it does for a plan.
     """
-    found = _priced(wanted, requests, "")
-    if all(option.usd is None for option in found):
+    found = _priced(wanted, requests, "", look=look)
+    if any(option.month and option.usd is None for option in found):
         elsewhere = replace(wanted, aws=Aws(replace(wanted.aws.settings, region=_REFERENCE)))
-        found = _priced(elsewhere, requests, f"at the prices of {_REFERENCE}, as those here are not known")
+        here = wanted.aws.configured_region or "this region"
+        words = f"the price of {_REFERENCE}, as not all of {here} are known: dogbreed cost --refresh"
+        there = _priced(elsewhere, requests, words, look=False)
+        if any(option.usd is not None for option in there):
+            found = there
     order = list(deployment.DOORS)
     return sorted(found, key=lambda option: (option.usd is None, option.usd or 0, order.index(option.to)))
 
 
-def _priced(wanted: Deployment, requests: float, said: str) -> list[Option]:
+def _priced(wanted: Deployment, requests: float, said: str, *, look: bool) -> list[Option]:
     found = []
     for to in deployment.here():
         one = wanted.through(to)
         module = deployment.door(to)
-        usd, note = None, said
+        month, note = None, said
         try:
-            usd = module.monthly(one, requests)
+            month = module.monthly(one, requests, look=look)
         except DogbreedError as error:
             note = error.message
-        if usd is None:
-            note = note or f"a price in {wanted.aws.configured_region or 'this region'} is not known"
+        usd = month.usd if month else None
+        if month and usd is None:
+            note = f"a price in {wanted.aws.configured_region or 'this region'} is not known"
         waking = getattr(module, "waking", None)
-        found.append(Option(to, usd, waking(one) if waking else "", note))
+        found.append(Option(to, usd, waking(one) if waking else "", note, month))
     return found
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from dogbreed import plan as planning
+from dogbreed import priced
 from dogbreed.cloud.serving import deployment, ending
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.config import AwsSettings, DeploySettings
@@ -19,6 +19,7 @@ from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
 from dogbreed.plan import Plan, Resource, Step
+from dogbreed.priced import Price
 
 # The bundled runtime on another processor differs in the last digits only; this is what people could notice.
 CLOSE = 1e-3
@@ -97,11 +98,9 @@ def _with_reason(step: Step) -> Step:
     return replace(step, why="; ".join(filter(None, words)))
 
 
-def hourly(made: Plan) -> Decimal | None:
-    """US dollars an hour of all that is there when the plan is done; None as soon as one price is not known."""
-    prices = [step.resource.hourly() for step in made.steps if step.sign != "-"]
-    known = [price for price in prices if price is not None]
-    return sum(known, Decimal(0)) if len(known) == len(prices) else None
+def price(made: Plan) -> Price:
+    """Of all that is there when the plan is done, as `dogbreed status` shows it afterwards."""
+    return priced.total(priced.of(step.resource) for step in made.steps if step.sign != "-")
 
 
 def a_photo() -> bytes:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dogbreed.errors import DogbreedError
+from dogbreed.pricing import HOURS_A_MONTH, Prices
 
 if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
     from dogbreed.config import AwsSettings, DeploySettings
     from dogbreed.infer.answering import Answering
     from dogbreed.plan import Resource
+    from dogbreed.priced import Month
     from dogbreed.run import Run
 
+# One photo takes one core about 25 ms with its JPEG of 500 x 333 decoded (README, performance); half of what all
+# cores could do is planned with, as AWS advises for targets of scaling.
+PHOTO_S, _SHARE = 0.025, 0.5
+_MOST = 100
 # What `--to` takes -> the module of this folder that does it.
 DOORS = {"endpoint": "endpoint", "serverless": "serverless", "lambda": "function", "ec2": "machines"}
 
@@ -42,10 +48,11 @@ class Deployment:
         """The name of what answers in the account: endpoint, function or auto-scaling group."""
         return self.aws.name(self.settings.to)
 
-    def through(self, to: str) -> Deployment:
-        """The same through another door."""
+    def through(self, to: str, instances: int = 0) -> Deployment:
+        """The same through another door, with at least so many instances."""
         way: Any = to
-        return replace(self, settings=replace(self.settings, to=way))
+        count = max(instances, self.settings.instances)
+        return replace(self, settings=replace(self.settings, to=way, instances=count))
 
 
 class Door(Protocol):
@@ -68,10 +75,11 @@ class Door(Protocol):
         Also what an earlier deployment left: models and configurations by the project's prefix, and scaling.
         """
 
-    def monthly(self, wanted: Deployment, requests_per_month: float) -> Decimal | None:
-        """US dollars for a month at this traffic, free tiers left out; None where a price is not known.
+    def monthly(self, wanted: Deployment, requests_per_month: float, *, look: bool = False) -> Month:
+        """What a month at this traffic costs, free tiers left out; DogbreedError where it cannot carry it.
 
-        Asks nothing of AWS: the region is `wanted.aws.configured_region`.
+        The region is `wanted.aws.configured_region`. `look`: what the account has decides, as for `resources`; without
+        that nothing is asked of AWS.
         """
 
     def waking(self, wanted: Deployment) -> str:
@@ -82,6 +90,17 @@ class Door(Protocol):
 
     def calls(self, aws: Aws) -> Mapping[str, str]:
         """How to call it, by way: "dogbreed", "boto3", "curl" -> a text to paste."""
+
+
+def enough(instance_type: str, requests_per_month: float, least: int) -> int:
+    """How many instances of a type, with or without `ml.`, a traffic takes; DogbreedError for more than there may be."""
+    facts = Prices.load().instance(instance_type)
+    if facts is None:
+        return least
+    needed = math.ceil(requests_per_month / (HOURS_A_MONTH * 3600) / (facts.vcpu / PHOTO_S * _SHARE))
+    if needed > _MOST:
+        raise DogbreedError(f"{needed} x {instance_type} would be needed, and {_MOST} are the most that are deployed")
+    return max(least, needed)
 
 
 def door(to: str) -> Door:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from dogbreed import priced
 from dogbreed.cloud import network
 from dogbreed.cloud.policies_serving import ENDPOINT
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import alarms, component, hosting, rescaling, update
+from dogbreed.cloud.serving import alarms, component, deployment, hosting, rescaling, update
 from dogbreed.cloud.serving.client import OfEndpoint, component_of
 from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.deployment import Deployment
@@ -30,12 +31,10 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
-from dogbreed.pricing import HOURS_A_MONTH, Instance, Prices
+from dogbreed.priced import Month
+from dogbreed.pricing import Instance, Prices
 
 _TO = "endpoint"
-# One photo takes one core about 25 ms with its JPEG of 500 x 333 decoded (README, performance); half of what all
-# cores could do is planned with, as AWS advises for targets of scaling.
-_PER_CORE_AND_SECOND, _SHARE = 40, 0.5
 _MEMORY_GIB, _IMAGE_ARCH = 2.0, "x86_64"
 _STARTUP_S = 300
 # Prices order types alike in all regions, and are known best there.
@@ -119,16 +118,12 @@ def everything(aws: Aws) -> list[Resource]:
     return hosting.everything(aws, _TO)
 
 
-def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
+def monthly(wanted: Deployment, requests_per_month: float, *, look: bool = False) -> Month:
     """So many instances that half of their cores' time is enough, all the month, and the function in front."""
-    name, region = chosen_type(wanted.settings), wanted.aws.configured_region
-    figure, facts = Prices.load().hourly(name, region, "hosting"), Prices.load().instance(name)
-    if figure is None or facts is None:
-        return None
-    can = facts.vcpu * _PER_CORE_AND_SECOND * _SHARE
-    needed = -(-requests_per_month / (HOURS_A_MONTH * 3600) // can)
-    always = figure.usd * max(wanted.settings.instances, int(needed)) * HOURS_A_MONTH
-    return hosting.with_front(wanted, always, requests_per_month, 1 / _PER_CORE_AND_SECOND)
+    name = _type(wanted) if look else chosen_type(wanted.settings)
+    count = deployment.enough(name, requests_per_month, wanted.settings.instances)
+    fixed = priced.instances(name, wanted.aws.configured_region, count)
+    return hosting.with_front(wanted, Month(fixed, Decimal(0), count), requests_per_month, deployment.PHOTO_S)
 
 
 def waking(wanted: Deployment) -> str:

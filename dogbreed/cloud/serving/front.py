@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from dogbreed import priced
 from dogbreed.cloud.policies_serving import FRONT_OF_ENDPOINT, FRONT_OF_SERVERLESS
 from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import component, function_code
@@ -13,7 +12,8 @@ from dogbreed.cloud.serving.function_resources import Function, Spec
 from dogbreed.cloud.serving.log_group import ServiceLogs
 from dogbreed.cloud.session import Aws
 from dogbreed.plan import Resource
-from dogbreed.pricing import HOURS_A_MONTH, Prices
+from dogbreed.priced import Month
+from dogbreed.pricing import Prices
 
 _ROLES = {"endpoint": FRONT_OF_ENDPOINT, "serverless": FRONT_OF_SERVERLESS}
 # Importing boto3 is work for the processor, of which a function has as much as it has memory; it then waits.
@@ -69,27 +69,15 @@ def calls(aws: Aws, to: str) -> dict[str, str]:
     return {f"{way}, by the function": text for way, text in ways(Function(aws, name(aws, to))).items()}
 
 
-def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Decimal | None:
-    """US dollars a month where the endpoint takes `seconds` for an answer; None where a price is not known."""
-    return price(wanted.aws.configured_region, requests_per_month, seconds, MEMORY_MB, _copies(wanted))
+def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Month:
+    """What it costs a month where the endpoint takes `seconds` for an answer."""
+    return month(wanted.aws.configured_region, requests_per_month, seconds, MEMORY_MB, _copies(wanted))
 
 
-def price(region: str, requests: float, seconds: float, memory_mb: int, copies: int = 0) -> Decimal | None:
-    """US dollars a month of a function: `requests` of `seconds` each; with `copies` kept started, all go to these.
-
-    Requests x (seconds x GB x price of a GB-second + price of a request), and for copies 730 h x GB x their price.
-    """
-    prices = Prices.load()
-    ran = "lambda_provisioned_x86_duration_gb_second" if copies else "lambda_x86_gb_second"
-    names = (ran, "lambda_request", "lambda_provisioned_x86_gb_second")
-    figures = [figure.usd for key in names if (figure := prices.other(key, region))]
-    if len(figures) < len(names):
-        return None
-    gb, asked = Decimal(memory_mb) / 1024, Decimal(str(round(requests, 3)))
-    second, million, kept = figures
-    # Billed by the millisecond.
-    took = Decimal(-(-seconds * 1000 // 1)) / 1000
-    return asked * (took * gb * second + million / 1_000_000) + copies * gb * kept * HOURS_A_MONTH * 3600
+def month(region: str, requests: float, seconds: float, memory_mb: int, copies: int = 0) -> Month:
+    """A month of a function: `requests` of `seconds` each; with `copies` kept started, all go to these."""
+    by_use = Prices.load().month_of_lambda(region, requests, seconds, memory_mb, kept=copies > 0)
+    return Month(priced.copies(region, memory_mb, copies), by_use)
 
 
 def _copies(wanted: Deployment) -> int:

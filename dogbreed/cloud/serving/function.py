@@ -9,7 +9,6 @@ machine for a large photo and half as much again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.policies_serving import LAMBDA
@@ -27,6 +26,7 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
+from dogbreed.priced import Month
 
 _TO = "lambda"
 PROCESSOR_MB, _LEAST_MB, _STEP_MB = 1769, 128, 64
@@ -82,13 +82,13 @@ def everything(aws: Aws) -> list[Resource]:
     return [*made, *ending.everything(aws, _TO)]
 
 
-def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
+def monthly(wanted: Deployment, requests_per_month: float, *, look: bool = False) -> Month:
     """By the time that a photo takes here, which another processor and a sleeping function make longer."""
     need = measured(wanted.run)
     megabytes, _ = memory(wanted.settings.memory_mb, need)
     seconds = need.photo_s * max(1.0, PROCESSOR_MB / megabytes)
     copies = wanted.settings.provisioned_concurrency
-    return front.price(wanted.aws.configured_region, requests_per_month, seconds, megabytes, copies)
+    return front.month(wanted.aws.configured_region, requests_per_month, seconds, megabytes, copies)
 
 
 def waking(wanted: Deployment) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.serving.function_resources import (
     VERSIONED,
@@ -27,11 +28,10 @@ from dogbreed.cloud.serving.function_resources import (
 from dogbreed.cloud.serving.hosted import gone
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
-from dogbreed.pricing import Prices
+from dogbreed.priced import Price
 
 LIVE = "live"
 _ACTIVE_S, _LOOK_S = 120.0, 0.2
-_MB = 1024
 
 
 class Alias(Resource):
@@ -211,10 +211,11 @@ class Provisioned(Resource):
 
     def hourly(self) -> Decimal | None:
         """All copies, busy or not; what they answer costs by use on top."""
-        figure = Prices.load().other("lambda_provisioned_x86_gb_second", self.function.aws.region)
-        if figure is None:
-            return None
-        return figure.usd * 3600 * self.copies * self._memory / _MB
+        return self.price().hourly
+
+    def price(self) -> Price:
+        """The same as a line."""
+        return priced.copies(self.function.aws.region, self._memory, self.copies)
 
     @property
     def _client(self) -> Any:

@@ -17,6 +17,7 @@ from dogbreed.cloud.serving.machine_template import ServiceTemplate
 from dogbreed.cloud.session import Aws, unpaired
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
+from dogbreed.priced import Price
 
 # How many machines the service was deployed with: what scaling makes of it since then stays.
 BEGUN = "dogbreed:instances"
@@ -46,14 +47,14 @@ class Group(Resource):
         count: int = 0,
         subnets: Sequence[str] = (),
         behind: bool = True,
-        price: Decimal | None = Decimal(0),
         tell: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.aws = aws
         self.name = aws.name(_TO)
         self._template, self._count, self._subnets = template, count, sorted(subnets)
-        self._behind, self._price, self._tell = behind, price, tell
-        self._has = 0
+        self._behind, self._tell = behind, tell
+        # How many it has, and will have; what its tag is to say.
+        self._has, self._goal, self._begun = 0, count, str(count)
 
     def wanted(self) -> Mapping[str, Any]:
         """What its machines are made of, where they are, who asks them, and with how many it was begun.
@@ -83,11 +84,17 @@ class Group(Resource):
         if going:
             state += f", {going.get('PercentageComplete', 0)} % renewed"
         self._has = seen["DesiredCapacity"]
+        begun = tags.get(BEGUN, "")
+        if self._template and begun != str(self._count) and self._is_scaled():
+            # How many there are is not for a deployment to say.
+            self._begun = begun
+            begun = str(self._count)
+        self._goal = self._has if begun == str(self._count) else self._count
         content = {
             "machines": self._made_of(_goal(going) or seen.get("LaunchTemplate", {})),
             "subnets": sorted(part.strip() for part in seen.get("VPCZoneIdentifier", "").split(",")),
             "behind a balancer": bool(seen.get("TargetGroupARNs")),
-            "begun with": tags.get(BEGUN, ""),
+            "begun with": begun,
             "tags": self.aws.seen(tags, _TO),
             "wanted": seen["DesiredCapacity"],
         }
@@ -177,17 +184,30 @@ class Group(Resource):
 
     def hourly(self) -> Decimal | None:
         """Of all its machines."""
-        return None if self._price is None else self._price * self._count
+        return self.price().hourly
 
     def hourly_now(self) -> Decimal | None:
         """The same of as many as it has now."""
-        return None if self._price is None else self._price * self._has
+        return self._each().times(self._has).hourly
+
+    def price(self) -> Price:
+        """Machine, disk and address, of all its machines; nothing where only the group itself is meant."""
+        return self._each().times(self._goal)
 
     def detail(self) -> str:
         """Its machines."""
-        return f"{self._count} x {self._template.type_name}" if self._template else ""
+        return f"{self._goal} x {self._template.type_name}" if self._template else ""
 
     # -- parts
+
+    def _each(self) -> Price:
+        return self._template.each() if self._template else Price()
+
+    def _is_scaled(self) -> bool:
+        """Whether a policy or a schedule sees to the number of machines."""
+        group = {"AutoScalingGroupName": self.name}
+        policies = self._asg.describe_policies(**group)["ScalingPolicies"]
+        return bool(policies or self._asg.describe_scheduled_actions(**group)["ScheduledUpdateGroupActions"])
 
     @property
     def _asg(self) -> Any:
@@ -202,7 +222,7 @@ class Group(Resource):
 
     def _tags(self) -> list[dict[str, Any]]:
         # The machines have theirs from the launch template, before anything can go wrong.
-        tags = self.aws.tags(_TO) | {BEGUN: str(self._count)}
+        tags = self.aws.tags(_TO) | {BEGUN: self._begun}
         group = {"ResourceId": self.name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
         return [{**group, "Key": key, "Value": value} for key, value in tags.items()]
 

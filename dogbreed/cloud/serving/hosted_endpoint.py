@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dogbreed import priced
 from dogbreed.cloud.errors import code
 from dogbreed.cloud.serving import alarms
 from dogbreed.cloud.serving.hosted import (
@@ -29,7 +30,7 @@ from dogbreed.cloud.serving.watching import FIRST_LOOK_S, LONGEST_LOOK_S, SLOWER
 from dogbreed.cloud.session import RUN_TAG, Aws, pairs
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
-from dogbreed.pricing import Prices
+from dogbreed.priced import Price
 
 _ENDED = ("InService", "OutOfService", "Failed", "UpdateRollbackFailed")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
@@ -77,9 +78,8 @@ class Endpoint(Resource):
         self._scaled = scaled
         # What its instances are and cost, as it was found.
         self._running: list[tuple[str, int]] = []
+        self._copies: list[tuple[int, int]] = []
         self._scales = self._takes_over = False
-        wants = variants(configuration.content) if configuration else []
-        self._kept = any(one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in wants)
 
     def wanted(self) -> Mapping[str, Any]:
         """The configuration, how many instances, tags; that it works, and nothing is going on."""
@@ -105,9 +105,7 @@ class Endpoint(Resource):
         name = str(pending if state in ("Creating", "Updating") and pending else seen["EndpointConfigName"])
         known = seen_or_none(Configuration.known(self._aws, self._door, seen["EndpointConfigName"]).describe) or {}
         self._running = _machines(seen, known)
-        self._kept |= any(
-            one.get("CurrentServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(seen)
-        )
+        self._copies = _copies(variants(seen), "CurrentServerlessConfig")
         self._takes_over = self._configuration is not None and name != self._configuration.name
         failed = state in ("Failed", "OutOfService", "Deleting")
         reason = str(seen.get("FailureReason", ""))
@@ -192,14 +190,17 @@ class Endpoint(Resource):
         return seen is not None and self._checked(seen)["EndpointStatus"] == "InService"
 
     def hourly(self) -> Decimal | None:
-        """Its instances at their price; None where that is not known, as for copies that are kept started."""
-        if self._kept:
-            return None
-        return self._price(self._to_run() or self._running)
+        """Its instances, or the copies that it keeps started; None where their price is not known."""
+        return self.price().hourly
 
     def hourly_now(self) -> Decimal | None:
         """The same of what runs."""
-        return None if self._kept else self._price(self._running)
+        return self._price(self._running, self._copies).hourly
+
+    def price(self) -> Price:
+        """As it is wanted, or else as it was found."""
+        wants = variants(self._configuration.content) if self._configuration else []
+        return self._price(self._to_run() or self._running, _copies(wants, "ServerlessConfig") or self._copies)
 
     def detail(self) -> str:
         """Its instances, and how a new configuration takes over."""
@@ -208,10 +209,10 @@ class Endpoint(Resource):
             parts.append(self._change.words(self._running[0][1] if self._running else 1).strip())
         return "; ".join(filter(None, parts))
 
-    def _price(self, running: Sequence[tuple[str, int]]) -> Decimal | None:
-        prices = [Prices.load().hourly(kind, self._aws.region, "hosting") for kind, _ in running]
-        known = [figure.usd * count for figure, (_, count) in zip(prices, running, strict=True) if figure]
-        return sum(known, Decimal(0)) if len(known) == len(prices) else None
+    def _price(self, running: Sequence[tuple[str, int]], copies: Sequence[tuple[int, int]]) -> Price:
+        instances = (priced.instances(kind, self._aws.region, count) for kind, count in running)
+        kept = (priced.copies_of_endpoint(self._aws.region, memory, count) for memory, count in copies)
+        return priced.total((*instances, *kept))
 
     def is_scaled(self) -> bool:
         """Whether a scaling policy sees to the number of its instances."""
@@ -331,6 +332,12 @@ def _asked(configuration: Mapping[str, Any]) -> dict[str, str]:
     sizes = [one.get("ServerlessConfig", {}).get("ProvisionedConcurrency") for one in variants(configuration)]
     copies = {"copies": f"--provisioned-concurrency {sum(filter(None, sizes))}"} if any(sizes) else {}
     return copies | ({"shadow": "--shadow"} if configuration.get("ShadowProductionVariants") else {})
+
+
+def _copies(those: Sequence[Mapping[str, Any]], of: str) -> list[tuple[int, int]]:
+    """Memory in MB and how many copies each serverless variant keeps started."""
+    sizes = [one[of] for one in those if of in one]
+    return [(one["MemorySizeInMB"], one.get("ProvisionedConcurrency", 0)) for one in sizes]
 
 
 def _machines(seen: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -32,6 +31,7 @@ from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.training_sagemaker import security_group
 from dogbreed.errors import UsageError
 from dogbreed.plan import Resource
+from dogbreed.priced import Month
 from dogbreed.run import Run
 
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
@@ -115,12 +115,13 @@ def around(wanted: Deployment) -> list[Resource]:
     return made
 
 
-def with_front(wanted: Deployment, usd: Decimal, requests: float, seconds: float) -> Decimal | None:
-    """`usd` a month, and what a function in front costs that waits `seconds` for each answer."""
+def with_front(wanted: Deployment, alone: Month, requests: float, seconds: float) -> Month:
+    """`alone`, and a function in front that waits `seconds` for each answer."""
     if not wanted.settings.front:
-        return usd
-    more: Decimal | None = import_module("dogbreed.cloud.serving.front").monthly(wanted, requests, seconds)
-    return None if more is None else usd + more
+        return alone
+    more: Month = import_module("dogbreed.cloud.serving.front").monthly(wanted, requests, seconds)
+    by_use = None if more.by_use is None or alone.by_use is None else alone.by_use + more.by_use
+    return Month(alone.fixed + more.fixed, by_use, alone.instances)
 
 
 def surplus(wanted: Deployment, configuration: Configuration, used: set[str]) -> list[Resource]:

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from dogbreed import priced
 from dogbreed.cloud.ec2_template import Image, LaunchTemplate, find_image
 from dogbreed.cloud.serving.machine_boot import Boot, user_data
 from dogbreed.cloud.session import Aws, pairs
 from dogbreed.config import DeploySettings
 from dogbreed.errors import UsageError
-from dogbreed.pricing import HOURS_A_MONTH, Instance, Prices
+from dogbreed.priced import Price
+from dogbreed.pricing import Instance, Prices
 
 # Amazon Linux 2023 as AWS names its newest image to everybody.
 _PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 _ARCH = "x86_64"  # of dogbreed's own image
-_VOLUME_GB = 16  # Amazon Linux, Docker, and an image of half a GB
+VOLUME_GB = 16  # Amazon Linux, Docker, and an image of half a GB
 _MEMORY_GIB, _CORES = 2.0, 2
 _REFERENCE = "us-east-1"
 
@@ -39,7 +41,7 @@ class ServiceTemplate(LaunchTemplate):
 
     def __init__(self, aws: Aws, profile: str, machine: Machine | None = None) -> None:
         image = machine.image if machine else None
-        super().__init__(aws, profile, image, max(_VOLUME_GB, image.gb if image else 0))
+        super().__init__(aws, profile, image, max(VOLUME_GB, image.gb if image else 0))
         self.name = aws.name("ec2")
         self._machine = machine
 
@@ -47,6 +49,13 @@ class ServiceTemplate(LaunchTemplate):
     def type_name(self) -> str:
         """The type of its machines."""
         return self._machine.type if self._machine else ""
+
+    def each(self) -> Price:
+        """Of one of its machines, with disk and address; nothing where only the template itself is meant."""
+        own = self._machine
+        if own is None:
+            return Price()
+        return priced.machine(own.type, self.aws.region, gb=self._gb, address=own.public_address)
 
     def data(self) -> dict[str, Any]:
         """As for training, and with everything else: an auto-scaling group gives nothing but the subnet."""
@@ -108,13 +117,3 @@ def chosen_type(own: DeploySettings, region: str) -> str:
         return (here is None, figure.usd if figure else Decimal("Infinity"), age)
 
     return min(filter(suits, prices.instances.values()), key=cost).name
-
-
-def hourly(name: str, region: str, count: int, *, public_address: bool) -> Decimal | None:
-    """US dollars an hour of machines with their disks and addresses; None where a price is not known."""
-    prices = Prices.load()
-    machine, disk = prices.hourly(name, region, "ec2"), prices.other("ec2_ebs_gp3_gb_month", region)
-    address = prices.other("public_ipv4_hour", region) if public_address else None
-    if machine is None or disk is None or (public_address and address is None):
-        return None
-    return count * (machine.usd + disk.usd * _VOLUME_GB / HOURS_A_MONTH + (address.usd if address else 0))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from importlib import import_module
 
+from dogbreed import priced
 from dogbreed.cloud import network, quotas
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.ec2_template import check_tags
@@ -19,7 +20,7 @@ from dogbreed.cloud.network import SecurityGroup
 from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.serving import hosting, machine_client, machine_template
+from dogbreed.cloud.serving import deployment, hosting, machine_client, machine_template
 from dogbreed.cloud.serving.balancer import HTTP, HTTPS, Balancer, Listeners, TargetGroup
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.group import Group
@@ -41,6 +42,7 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
+from dogbreed.priced import Month
 from dogbreed.pricing import HOURS_A_MONTH, Prices
 
 _TO = "ec2"
@@ -48,8 +50,8 @@ _CERTIFICATE = re.compile(r"arn:aws[\w-]*:acm:(?P<region>[\w-]+):\d{12}:certific
 # An LCU of a load balancer is the largest of these: new connections a second, GB an hour (AWS's pricing page). A photo
 # of 100 KB is assumed, and a connection for each.
 _LCU_CONNECTIONS, _LCU_GB, _PHOTO_GB = 25, 1.0, 0.0001
-# Half of what all cores could do is planned with; see the door `endpoint`.
-_PER_CORE_AND_SECOND, _SHARE = 40, 0.5
+# As few as a load balancer can be in.
+_ZONES = 2
 
 
 def check(own: DeploySettings, aws: AwsSettings) -> None:
@@ -125,7 +127,6 @@ def resources(wanted: Deployment) -> list[Resource]:
         count=own.instances,
         subnets=[subnet.id for subnet in place.machines],
         behind=not own.single,
-        price=machine_template.hourly(kind, aws.region, 1, public_address=place.public_address),
         tell=wanted.tell,
     )
     own_groups: list[Resource] = [] if given else [one for one in (outer, inner) if one]
@@ -171,24 +172,25 @@ def everything(aws: Aws) -> list[Resource]:
     ]
 
 
-def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
-    """So many machines that half of their cores' time is enough, their disks, and the load balancer with its LCUs."""
-    own, region = wanted.settings, wanted.aws.configured_region
+def monthly(wanted: Deployment, requests_per_month: float, *, look: bool = False) -> Month:
+    """So many machines that half of their cores' time is enough, and the load balancer; its LCUs are paid by use.
+
+    Without a look each machine has a public address, as in the VPC that an account comes with.
+    """
+    aws, own, region = wanted.aws, wanted.settings, wanted.aws.configured_region
     kind = machine_template.chosen_type(own, region)
-    facts, prices = Prices.load().instance(kind), Prices.load()
-    each = machine_template.hourly(kind, region, 1, public_address=False)
-    hour, lcu = prices.other("alb_hour", region), prices.other("alb_lcu_hour", region)
-    if facts is None or each is None or (not own.single and (hour is None or lcu is None)):
-        return None
-    per_second = requests_per_month / (HOURS_A_MONTH * 3600)
-    needed = (
-        1 if own.single else max(own.instances, int(-(-per_second // (facts.vcpu * _PER_CORE_AND_SECOND * _SHARE))))
-    )
-    total = each * needed
-    if not own.single and hour and lcu:
-        units = max(per_second / _LCU_CONNECTIONS, requests_per_month / HOURS_A_MONTH * _PHOTO_GB / _LCU_GB)
-        total += hour.usd + lcu.usd * Decimal(str(units))
-    return total * HOURS_A_MONTH
+    count = 1 if own.single else deployment.enough(kind, requests_per_month, own.instances)
+    place = choose(network.look(aws), None, public=own.public, single=own.single) if look else None
+    address = place.public_address if place else True
+    machine = priced.machine(kind, region, gb=machine_template.VOLUME_GB, address=address)
+    if own.single:
+        return Month(machine, Decimal(0), 1)
+    outside = (len(place.balancer) if place else _ZONES) if own.public else 0
+    lcu = Prices.load().other("alb_lcu_hour", region)
+    hour = requests_per_month / HOURS_A_MONTH
+    units = Decimal(str(max(hour / 3600 / _LCU_CONNECTIONS, hour * _PHOTO_GB / _LCU_GB)))
+    by_use = None if lcu is None else lcu.usd * units * HOURS_A_MONTH
+    return Month(machine.times(count) + priced.balancer(region, outside), by_use, count)
 
 
 def waking(wanted: Deployment) -> str:

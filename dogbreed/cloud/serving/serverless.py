@@ -7,9 +7,9 @@ offers there (SageMaker's guide, "Serverless Inference", feature exclusions).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
+from dogbreed import priced
 from dogbreed.cloud.serving import hosting
 from dogbreed.cloud.serving.client import OfEndpoint
 from dogbreed.cloud.serving.deployment import Deployment
@@ -20,6 +20,7 @@ from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
 from dogbreed.infer.answering import Answering
 from dogbreed.plan import Resource
+from dogbreed.priced import Month
 from dogbreed.pricing import Prices
 
 _TO = "serverless"
@@ -68,18 +69,16 @@ def everything(aws: Aws) -> list[Resource]:
     return hosting.everything(aws, _TO)
 
 
-def monthly(wanted: Deployment, requests_per_month: float) -> Decimal | None:
-    """By the seconds of all answers, and the function in front; None where the price of this memory is not known.
+def monthly(wanted: Deployment, requests_per_month: float, *, look: bool = False) -> Month:
+    """By the seconds of all answers, and the function in front.
 
-    Copies that are kept started have a price of their own, which the table lacks.
+    Copies that are kept started have a price of their own, which the table that comes with dogbreed lacks.
     """
-    own = wanted.settings
+    own, region = wanted.settings, wanted.aws.configured_region
     memory = own.memory_mb or _CHOSEN_MB
-    figure = Prices.load().other(f"sagemaker_serverless_second_{memory}", wanted.aws.configured_region)
-    if figure is None or own.provisioned_concurrency:
-        return None
-    by_use = figure.usd * Decimal(str(round(requests_per_month * _SECONDS, 3)))
-    return hosting.with_front(wanted, by_use, requests_per_month, _SECONDS)
+    by_use = Prices.load().month_of_serverless(region, requests_per_month, _SECONDS, memory)
+    alone = Month(priced.copies_of_endpoint(region, memory, own.provisioned_concurrency), by_use)
+    return hosting.with_front(wanted, alone, requests_per_month, _SECONDS)
 
 
 def waking(wanted: Deployment) -> str:
