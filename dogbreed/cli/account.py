@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
 from dogbreed.cli.plans import dollars, lines, show
 from dogbreed.ui import ui
 
@@ -31,10 +31,6 @@ def status(
     region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Show everything that this project has in the account: state, age, price by the hour, cost so far, last error.
 
@@ -49,7 +45,7 @@ def status(
     others, ended = inventory.unaccounted(arns, rows), inventory.ended_jobs(arns, rows)
     hourly = _sum([row.hourly for row in rows])
     price = priced.total(row.price for row in rows if not row.trains)
-    if json:
+    if ui.json:
         ui.answer(
             {
                 "project": aws.settings.project,
@@ -92,10 +88,6 @@ def destroy(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Remove what this project has in the account, and look again; bucket and logs stay unless --data is given.
 
@@ -112,7 +104,7 @@ def destroy(
     show(plan, aws)
     if dry_run or not plan.changes:
         ui.note("dry run: nothing was changed" if dry_run else "nothing to remove")
-        if json:
+        if ui.json:
             ui.answer(plan.to_json() | {"removed": 0, "left": []})
         return
     what = "all this, photos and runs included" if data else "all this"
@@ -124,7 +116,7 @@ def destroy(
         ui.note(f"delete {step.resource.kind} {step.resource.name}")
         removed += 1
     left = _left(aws, data=data)
-    if json:
+    if ui.json:
         ui.answer(plan.to_json() | {"removed": removed, "left": [row.to_json() for row in left]})
     for row in left:
         ui.note(f"left: {row.resource.kind} {row.resource.name} {row.found.state}")

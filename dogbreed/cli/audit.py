@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from dogbreed.cli.options import Json, NoColor, Quiet, Verbose
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -25,21 +23,9 @@ def _option(*names: str, help: str, panel: str, metavar: str | None = None) -> o
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar, show_default=False)
 
 
-class _Command(TyperCommand):
-    """Too few values of an option are told without saying of which command; this says it."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except typer.TyperException as error:
-            if getattr(error, "ctx", ctx) is None:
-                error.ctx = ctx  # type: ignore[attr-defined]
-            raise
-
-
 def add(app: typer.Typer) -> None:
     """Register the command."""
-    app.command("audit-iam", cls=_Command, rich_help_panel="Guard")(audit_iam)
+    app.command("audit-iam", rich_help_panel="Guard")(audit_iam)
 
 
 def audit_iam(
@@ -105,10 +91,6 @@ def audit_iam(
     ] = None,
     fix: Annotated[bool, _option("--fix", help="With --calls: the least privilege, as a diff.", panel=_ASK)] = False,
     write: Annotated[bool, _option("--write", help="With --fix: change the files.", panel=_ASK)] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Audit IAM policies, roles, templates and ML settings: files here, or a live account.
 
@@ -119,7 +101,7 @@ def audit_iam(
 
     threshold = outcome.threshold(fail_on)
     forms = {"sarif": sarif, "junit": junit, "markdown": markdown}
-    _check_words(forms, json=json, can=can, context=context, fix=fix, write=write, calls=calls)
+    _check_words(forms, can=can, context=context, fix=fix, write=write, calls=calls)
     if rules or explain:
         view.explain(explain) if explain else view.list_rules()
         return
@@ -139,7 +121,7 @@ def _check_words(forms: dict[str, str | None], **given: object) -> None:
     """Options that make no sense together."""
     from dogbreed.errors import UsageError
 
-    if (given["json"] or 0) + sum(1 for target in forms.values() if target == "-") > 1:  # type: ignore[operator]
+    if ui.json + sum(1 for target in forms.values() if target == "-") > 1:
         raise UsageError("stdout holds one form of the report", "write the others to files")
     if given["context"] and not given["can"]:
         raise UsageError("--context belongs to --can", "add --can PRINCIPAL ACTION RESOURCE")

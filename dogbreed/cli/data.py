@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, DryRun, NoConfig
 from dogbreed.errors import EXIT_FOUND, UsageError
 from dogbreed.ui import ui
 
@@ -43,10 +43,6 @@ def check(
     cats: Cats = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Look at every photo: can it be read, is it there twice, has its breed enough of them?
 
@@ -58,14 +54,14 @@ def check(
     """
     photos = _read(folder, _settings(config, no_config), cats=cats)
     wrong = [problem for problem in photos.problems if problem.must_be_mended]
-    if json:
+    if ui.json:
         ui.answer(_report(photos))
     else:
         _say_set(photos)
         _say_problems(photos, every=every)
     if wrong:
         words = f"{len(wrong)} must be mended; each is named by: dogbreed data check {folder} --all"
-        ui.note(words if not json else words.split(";", maxsplit=1)[0])
+        ui.note(words if not ui.json else words.split(";", maxsplit=1)[0])
         raise typer.Exit(EXIT_FOUND)
     ui.note(f"nothing must be mended. next: dogbreed train {folder}")
 
@@ -82,10 +78,6 @@ def split(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Write train/, valid/ and test/ over breed folders; the input stays as it is.
 
@@ -113,7 +105,7 @@ def split(
     if not dry_run:
         with _progress("writing", "photos") as progress:
             export.write(photos, to, link=link, progress=progress)
-    if json:
+    if ui.json:
         answer = {"from": str(folder), "to": str(to), "written": not dry_run, "splits": counts}
         ui.answer(answer | {"digest": photos.digest(), "left_out": [problem.to_json() for problem in left_out]})
     else:
@@ -131,10 +123,6 @@ def sample(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Draw a small set of invented breeds, to try everything without a single photo.
 
@@ -157,7 +145,7 @@ def sample(
     ui.note("these are drawings of invented breeds, not photographs")
     facts = {"folder": str(folder), "drawn": True, "written": not (dry_run or here)}
     facts |= {"breeds": breeds, "photos": breeds * photos, "seed": settings.seed}
-    if json:
+    if ui.json:
         ui.answer(facts)
     else:
         ui.line(str(folder))
@@ -170,10 +158,6 @@ def download(
     ] = None,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default: the set's name, here.")] = None,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Download a public photo set: stanford-dogs, oxford-iiit-pet or udacity-dogs.
 
@@ -186,7 +170,7 @@ def download(
     from dogbreed.data.known_sets import SETS, known_set
 
     if name is None:
-        if json:
+        if ui.json:
             ui.answer([{"name": known.name, "about": known.about, "terms": known.terms} for known in SETS.values()])
         else:
             ui.table(("name", "holds", "terms"), [(known.name, known.about, known.terms) for known in SETS.values()])
@@ -205,7 +189,7 @@ def download(
             at: Counter[str] = Counter()
             for event in downloads.download(known, folder):
                 advance(_follow(event, at, facts["sha256"]), event.words if event.kind == "unpacked" else "")
-    if json:
+    if ui.json:
         ui.answer(facts)
     else:
         ui.line(str(folder))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.cli.plans import carry_out, dollars, lines
 from dogbreed.ui import ui
 
@@ -75,10 +75,6 @@ def deploy(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Make a run answer photos in the account: plan with its price, yes, one real prediction, how to call it.
 
@@ -127,10 +123,6 @@ def rollback(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Answer with the model that was there before the last deploy; once more, and it is the newer again.
 
@@ -150,7 +142,7 @@ def rollback(
     named = settings.deploy.to if "deploy.to" in settings.sources and settings.deploy.to != "auto" else ""
     plan = rolling_back.plan(aws, named, tell=ui.note)
     done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question="answer with the model before?")
-    if json:
+    if ui.json:
         ui.answer(plan.to_json())
     if done:
         ui.note("the model before answers again; dogbreed rollback changes back")
@@ -224,8 +216,12 @@ def _options(wanted: Deployment, traffic: str | None) -> list[Option]:
     ui.note(f"{traffic} is {requests:,.0f} requests a month:")
     for option in options:
         price = "unknown" if option.usd is None else f"{dollars(option.usd)}/month"
+        price += f" in {option.region}" if option.region else ""
         words = ", ".join(part for part in (_share(option), option.waking, option.note) if part)
         ui.note(f"  {option.to:<10} {price:>15}  {words}")
+    if other := next((option.region for option in options if option.region), ""):
+        here = wanted.aws.configured_region or "this region"
+        ui.note(f"prices are those of {other}: not all of {here} are known here; dogbreed cost --refresh reads them")
     awake = next((one for one in options if one.waking == choosing.AWAKE and one.usd is not None), None)
     asleep = "" if best.waking == choosing.AWAKE else f"; its first answer comes {best.waking}"
     other = f", while {awake.to} never sleeps for {dollars(awake.usd)}" if asleep and awake else ""

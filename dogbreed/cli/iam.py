@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ def policy(
     region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
@@ -63,7 +59,7 @@ def policy(
     settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
     scope = _scope(settings, account)
     ui.answer(makers[purpose](scope))
-    if not json:
+    if not ui.json:
         for said in people.notes(purpose, scope):
             ui.note(said)
         if _ACCOUNT in (scope.account, scope.region) or _REGION in scope.region:
@@ -76,10 +72,6 @@ def setup(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Make the roles that jobs, machines and services run with, so that who trains or deploys need not make any.
 
@@ -104,7 +96,7 @@ def setup(
     profiles = [InstanceProfile(aws, role) for role in roles if role.of in (EC2_TRAINING, EC2_SERVICE)]
     plan = planning.make([*roles, *profiles])
     carry_out(plan, aws, yes=yes, dry_run=dry_run, question="make these roles?")
-    if json:
+    if ui.json:
         ui.answer(plan.to_json())
 
 

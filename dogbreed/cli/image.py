@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.cli.plans import carry_out, dollars
 from dogbreed.errors import AccessError, UsageError
 from dogbreed.ui import ui
@@ -56,10 +56,6 @@ def build(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Build the image of the service: here, or without Docker in your account, where it is pushed as well.
 
@@ -69,7 +65,7 @@ def build(
     """
     settings, built, by = _begin(run, base, engine, tag, region, config, no_config)
     if by is None:
-        _in_account(settings, built, yes=yes, dry_run=dry_run, json=json)
+        _in_account(settings, built, yes=yes, dry_run=dry_run)
         return
     from dogbreed import plan as planning
     from dogbreed.cloud.serving.image_local import LocalImage
@@ -78,7 +74,7 @@ def build(
     plan = planning.make([image])
     done = _here(plan, by, yes=yes, dry_run=dry_run)
     name = tag or image.name
-    if json:
+    if ui.json:
         ui.answer(plan.to_json() | {"image": name, "tag": built.tag, "engine": by.name, "changed": done})
     elif not dry_run and (done or not plan.changes):
         ui.line(name)
@@ -94,10 +90,6 @@ def push(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Put the image into the account's repository, which is made if need be: encrypted, scanned, with fixed tags.
 
@@ -106,7 +98,7 @@ def push(
     Example: dogbreed image push
     """
     settings, built, by = _begin(run, base, engine, None, region, config, no_config)
-    _in_account(settings, built, yes=yes, dry_run=dry_run, json=json, by=by)
+    _in_account(settings, built, yes=yes, dry_run=dry_run, by=by)
 
 
 def _begin(
@@ -133,9 +125,7 @@ def _begin(
     return settings, built, by
 
 
-def _in_account(
-    settings: AwsSettings, built: Context, *, yes: bool, dry_run: bool, json: bool, by: Engine | None = None
-) -> None:
+def _in_account(settings: AwsSettings, built: Context, *, yes: bool, dry_run: bool, by: Engine | None = None) -> None:
     from dogbreed import plan as planning
     from dogbreed.cloud.serving import image, image_build
 
@@ -153,7 +143,7 @@ def _in_account(
             ui.note(f"{words}: the same command follows it, dogbreed destroy ends it")
         raise
     uri = image.uri(aws, built)
-    if json:
+    if ui.json:
         engine = by.name if by else "codebuild"
         ui.answer(plan.to_json() | {"image": uri, "tag": built.tag, "engine": engine, "changed": done})
     elif not dry_run and (done or not plan.changes):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose, open_account
+from dogbreed.cli.options import Config, NoConfig, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -24,10 +24,6 @@ def leftovers(
     region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Find what costs money in this account and region and seems to serve nobody, whoever made it.
 
@@ -42,7 +38,7 @@ def leftovers(
     aws = open_account(region, config, use_file=not no_config)
     account = aws.account
     found = looking.look(aws, days)
-    if json:
+    if ui.json:
         ui.answer(
             {
                 "account": account,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dogbreed.cli.loadtest_target import Price, Tested, endpoint, function, read_photos, service
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -59,10 +59,6 @@ def loadtest(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Send photos at a rising rate, whether or not answers come, and say what the service holds and costs.
 

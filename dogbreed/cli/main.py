@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from dogbreed import __version__
 from dogbreed.cli.guard import guarded
+from dogbreed.cli.options import Command
 from dogbreed.errors import EXIT_CODES, EXIT_INTERRUPTED, UsageError
 from dogbreed.ui import ui
 
@@ -82,6 +83,9 @@ def load(arguments: list[str]) -> None:
     named = COMMANDS.get(arguments[0]) if arguments else None
     for module in dict.fromkeys([named] if named else COMMANDS.values()):
         import_module(f"dogbreed.cli.{module}").add(app)
+    for group in (app, *(one.typer_instance for one in app.registered_groups)):
+        for command in group.registered_commands if group else ():
+            command.cls = Command
 
 
 def main() -> None:

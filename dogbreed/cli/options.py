@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from dogbreed.ui import ui
 
@@ -48,6 +50,43 @@ Config = Annotated[
     str | None, typer.Option("--config", help="Settings file or bundled recipe, in place of dogbreed.toml.")
 ]
 NoConfig = Annotated[bool, _flag("--no-config", help="Read no settings file.", panel="Options")]
+
+
+class Command(TyperCommand):
+    """A command with the options on output, which every command has: what they say stands in `ui`.
+
+    One that a command names itself stays where it names it.
+    """
+
+    def __init__(self, *words: Any, params: list[Any], **more: Any) -> None:
+        own = {one.name for one in params}
+        super().__init__(*words, params=[*params, *(one for one in _of_output() if one.name not in own)], **more)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Too few values of an option are told without saying of which command; this says it."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
+
+@cache
+def _of_output() -> tuple[Any, ...]:
+    """The parameters that Typer makes of the options on output."""
+
+    def signature(
+        json: Json = False, quiet: Quiet = False, verbose: Verbose = False, no_color: NoColor = False
+    ) -> None:
+        raise NotImplementedError
+
+    app = typer.Typer(add_completion=False)
+    app.command()(signature)
+    found = tuple(typer.main.get_command(app).params)
+    for one in found:
+        one.expose_value = False
+    return found
 
 
 def open_account(region: str | None, config: str | None, *, use_file: bool) -> Aws:

@@ -41,9 +41,6 @@ def predict(
     ] = None,
     json: options.Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.", rich_help_panel="Output")] = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    no_color: options.NoColor = False,
     config: options.Config = None,
     no_config: options.NoConfig = False,
 ) -> int:

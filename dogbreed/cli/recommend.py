@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Json, NoColor, Quiet, Verbose
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -37,10 +36,6 @@ def recommend(
     region: Annotated[str, typer.Option(help="For the prices.")] = "us-east-1",
     hours: Annotated[float, typer.Option(help="Length of made traffic.")] = 24.0,
     seed: Annotated[int, typer.Option(min=0, help="Of made traffic.")] = 0,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Recommend the machines for a traffic: types, how many, what the slowest answers take, what a month costs.
 
@@ -61,12 +56,12 @@ def recommend(
             "--service-ms is more than 0 and less than --p99",
         )
     trace, prices = _trace(traffic, hours, seed), Prices.load()
-    with ui.progress("replaying", None, "sizes", when=not json) as advance:
+    with ui.progress("replaying", None, "sizes", when=not ui.json) as advance:
         found = recommending.options(trace, service, goal, prices, region, lambda words: advance(words=words))
     by_use = recommending.by_use(trace, service, prices, region)
     best = next(iter(found), None)
     commands = _commands(best, by_use) if best else []
-    if json:
+    if ui.json:
         ui.answer(
             {
                 "service_ms": service * 1000,
@@ -87,7 +82,7 @@ def recommend(
     if best is None:
         ui.note(f"no type holds p99 <= {goal * 1000:g} ms with 64 machines: allow more time, or share the traffic out")
         raise typer.Exit(EXIT_FOUND)
-    if not json:
+    if not ui.json:
         for command in commands:
             ui.note(f"next: {command}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import DryRun, Json, NoColor, Quiet, Verbose
+from dogbreed.cli.options import DryRun
 from dogbreed.errors import UsageError
 from dogbreed.ui import ui
 
@@ -35,10 +35,6 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0: any free one.")] = 0,
     region: Annotated[str, typer.Option(help="Region of the clients that use it.")] = "eu-west-1",
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Start the stand-in cloud and print the environment that leads AWS clients to it.
 
@@ -60,7 +56,7 @@ def up(
         ui.note(f"the stand-in cloud is up at {server.url}; end it: dogbreed rehearse down")
     else:
         ui.note(f"the stand-in cloud is up already, at {server.url}")
-    if json:
+    if ui.json:
         ui.answer({"url": server.url, "pid": server.pid, "environment": server.environment})
         return
     for name, value in server.environment.items():
@@ -69,10 +65,6 @@ def up(
 
 def down(
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """End the stand-in cloud and everything that it runs: jobs, machines, their networks.
 
@@ -91,16 +83,11 @@ def down(
         ui.note("it had been killed; what it left is removed")
     else:
         ui.note("it is not up")
-    if json:
+    if ui.json:
         ui.answer({"ended": server is not None})
 
 
-def status(
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
-) -> None:
+def status() -> None:
     """Say whether the stand-in cloud is up, its time, what it runs and scales, and which faults are in force.
 
     Example: dogbreed rehearse status
@@ -111,7 +98,7 @@ def status(
     told: dict[str, Any] = {"up": server is not None}
     if server:
         told |= {"url": server.url, "pid": server.pid, "region": server.region} | server.ask("status")
-    if json:
+    if ui.json:
         ui.answer(told)
     elif server is None:
         ui.line("not up")
@@ -124,10 +111,6 @@ def status(
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Run a command against the stand-in cloud; where it is not up, it is for as long as the command runs.
 
@@ -150,7 +133,7 @@ def run(
     finally:
         if found is None:
             state.end(server)
-    if json:
+    if ui.json:
         ui.answer({"exit_code": code})
     raise typer.Exit(code)
 
@@ -160,10 +143,6 @@ def speed(
         float, typer.Argument(help="Seconds that pass there in one here; up to 3600.", show_default=False)
     ],
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Let the stand-in's clock run faster: metrics, alarms, cool-downs, schedules, starts. Photos take what they take.
 
@@ -179,7 +158,7 @@ def speed(
         return
     server.ask("speed", speed=times)
     told = server.ask("status")["clock"]
-    if json:
+    if ui.json:
         ui.answer(told)
     else:
         ui.note(f"an hour takes {3600 / times:.3g} s from now on; it is {told['now']} there")
@@ -207,10 +186,6 @@ def fault(
     clear: Annotated[bool, typer.Option("--clear", help="Lift the faults (of this kind).")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show what is in force.")] = False,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Let things go wrong in the stand-in cloud, as they do in the real one.
 
@@ -245,25 +220,20 @@ def fault(
         share = share if share is not None else _SHARES.get(kind, 1.0)
         server.ask("fault", kind=kind, target=target, share=share, count=count, zone=zone, market=market, seed=seed)
     told = server.ask("faults")
-    if json:
+    if ui.json:
         ui.answer(told)
     else:
         for one in told:
             ui.line(_flat(one))
 
 
-def calls(
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
-) -> None:
+def calls() -> None:
     """List every call so far: when, who, which action, on what, and how it ended.
 
     Example: dogbreed rehearse calls --json
     """
     told = _server().ask("calls")
-    if json:
+    if ui.json:
         ui.answer(told)
         return
     rows = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, open_account
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ def logs(
     region: shared.Region = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Show what the machines of a run wrote, or with --follow its progress; or what a deployed service writes.
 
@@ -54,7 +50,7 @@ def logs(
         _of_service(run, hours, region, config, follow=follow, use_file=not no_config)
         return
     aws, found = _open(run, region, config, no_config)
-    if follow and not json:
+    if follow and not ui.json:
         found, state = shared.follow(aws, found, int(found.more.get("epochs", 1)), minutes=wait_minutes)
         shared.say_cost(found, state)
         if state.status == "finished":
@@ -109,10 +105,6 @@ def stop(
     region: shared.Region = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """End a run: its machines write a checkpoint first, so that it can go on later.
 
@@ -127,7 +119,7 @@ def stop(
         remote.backend(aws, found).stop(found)
         found, state = remote.refresh(aws, found)
     shared.say_cost(found, state)
-    if json:
+    if ui.json:
         ui.answer({"run": found.id, "state": state.status, "usd": state.usd, "dry_run": dry_run})
     elif ended:
         ui.line(f"{found.id} has ended: {state.status}{shared.because(state)}")
@@ -144,10 +136,6 @@ def pull(
     region: shared.Region = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Bring a finished run home to runs/RUN: export it, check the export, and measure it.
 
@@ -166,7 +154,7 @@ def pull(
     aws, found = _open(run, region, config, no_config)
     found, state = remote.refresh(aws, found)
     if dry_run:
-        if json:
+        if ui.json:
             ui.answer({"run": found.id, "state": state.status, "folder": str(RUNS / found.id)})
         else:
             ui.line(f"would bring {found.id}, which is {state.status}, to {RUNS / found.id}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Json, NoColor, Quiet, Verbose
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -30,10 +29,6 @@ def runs(
     folder: Folder = None,
     local: Annotated[bool, typer.Option("--local", help="Only this folder; ask no account.")] = False,
     region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """List the runs here and in the account, oldest first, with what each has reached and cost.
 
@@ -49,7 +44,7 @@ def runs(
     if not (folder or local):
         found = _with_remote(found, region)
     found.sort(key=lambda one: (one["when"], one["run"]))
-    if json:
+    if ui.json:
         ui.answer(found)
         return
     columns = ("run", "when", "state", "top-1", "breeds", "backbone", "method", "where", "cost")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -106,10 +106,6 @@ def scale(
     seed: Annotated[int, typer.Option(min=0, help="Of arrivals.", rich_help_panel=_SIMULATION)] = 0,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Scale a deployed service, or with --simulate see what a policy would do to waits, failures and cost.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, NoConfig
 from dogbreed.ui import ui
 
 
@@ -23,10 +23,6 @@ def serve(
     queue: Annotated[int | None, typer.Option(min=1, help="Photos that may wait before 503 is said.")] = None,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Answer photos over HTTP, with a page for people, until it is told to end.
 
@@ -47,10 +43,10 @@ def serve(
         raise DogbreedError(f"the service needs {error.name}", "pip install 'dogbreed[serve]'") from error
 
     def ready(address: str) -> None:
-        if json:
+        if ui.json:
             ui.answer({"url": address, "run": str(chosen.path)})
         else:
             ui.line(address)
             ui.note(f"answers with {chosen.name}; for people {address}/, for programs {address}/docs; Ctrl-C ends it")
 
-    run_service(chosen, loaded.serve, ready, verbose=verbose)
+    run_service(chosen, loaded.serve, ready, verbose=ui.verbose)

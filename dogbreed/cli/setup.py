@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, Json, NoColor, NoConfig, Quiet, Verbose
+from dogbreed.cli.options import Config, NoConfig
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ def add(app: typer.Typer) -> None:
 def show_config(
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Show every setting, its value and where that came from.
 
@@ -36,7 +32,7 @@ def show_config(
     loaded = settings.load(config=config, use_file=not no_config)
     sources = {key: loaded.sources.get(key, "default") for key in settings.KEYS}
     values = {key: getattr(getattr(loaded, key.split(".")[0]), key.split(".")[1]) for key in settings.KEYS}
-    if json:
+    if ui.json:
         tree: dict[str, dict[str, Any]] = {section: {} for section in settings.SECTIONS}
         for key, value in values.items():
             section, name = key.split(".")
@@ -49,10 +45,6 @@ def show_config(
 
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Import torch and torchvision and compute with them.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Check this installation: Python, packages, settings, folders, the starter model.
 
@@ -67,7 +59,7 @@ def doctor(
     if deep:
         found.append(_compute())
     wrong = [check for check in found if check.state == "wrong"]
-    if json:
+    if ui.json:
         ui.answer({"ok": not wrong, "checks": [check.to_json() for check in found]})
     else:
         ui.table(("check", "state", "found"), [(check.name, check.state, check.found) for check in found])

@@ -11,7 +11,7 @@ import typer
 
 from dogbreed.cli import ec2_planning
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.cli.plans import carry_out
 from dogbreed.ui import ui
 
@@ -61,10 +61,6 @@ def train_ec2(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Train on EC2 machines, which end themselves: shows what it costs at most, asks, uploads, follows, brings it home.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.cli.plans import carry_out, dollars
 from dogbreed.cli.training import read_photos
 from dogbreed.ui import ui
@@ -54,10 +54,6 @@ def train_sagemaker(
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Train on SageMaker machines: shows what it costs at most, asks, uploads, follows, and brings the run home.
 
