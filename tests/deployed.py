@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import shutil
-import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pushed import push
 
 import dogbreed
 from dogbreed.cloud.serving import deploying
@@ -59,19 +57,11 @@ def real() -> dict[str, bytes]:
 
 def pushed(aws: Aws, files: Mapping[str, bytes], name: str = "of-tests") -> str:
     """Push an image with these files below /opt/dogbreed; its address."""
-    ecr, registry = aws.client("ecr"), f"{aws.account}.dkr.ecr.{aws.region}.amazonaws.com"
+    ecr = aws.client("ecr")
     ecr.create_repository(repositoryName=name)
-    config = json.dumps({"config": {"Env": ["PYTHONPATH=/opt/dogbreed"]}}).encode()
-    parts = [config, _layer(files)]
-    for content in parts:
-        upload = {"repositoryName": name, "uploadId": ecr.initiate_layer_upload(repositoryName=name)["uploadId"]}
-        ecr.upload_layer_part(**upload, partFirstByte=0, partLastByte=len(content) - 1, layerPartBlob=content)
-        ecr.complete_layer_upload(**upload, layerDigests=[_digest(content)])
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    told = [{"mediaType": "application/gzip", "size": len(one), "digest": _digest(one)} for one in parts]
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": told[0], "layers": told[1:]}
-    ecr.put_image(repositoryName=name, imageManifest=json.dumps(manifest), imageManifestMediaType=kind, imageTag="1")
-    return f"{registry}/{name}:1"
+    laid = {f"opt/dogbreed/{path}": body for path, body in files.items()}
+    push(ecr, name, laid, {"PYTHONPATH": "/opt/dogbreed"}, "1")
+    return f"{aws.account}.dkr.ecr.{aws.region}.amazonaws.com/{name}:1"
 
 
 def wanted(aws: Aws, run: Run, image: str, to: str = "endpoint", shadow: Run | None = None, **more: Any) -> Deployment:
@@ -91,17 +81,3 @@ def deploy(one: Deployment) -> list[str]:
 def changed(one: Deployment, **settings: Any) -> Deployment:
     """The same with other settings."""
     return replace(one, settings=replace(one.settings, **settings))
-
-
-def _layer(files: Mapping[str, bytes]) -> bytes:
-    raw = io.BytesIO()
-    with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(f"opt/dogbreed/{name}")
-            entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    return raw.getvalue()
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import os
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +18,7 @@ import pytest
 import standin
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pushed import packed, push
 
 import dogbreed
 from dogbreed.rehearse.state import Server
@@ -105,30 +102,10 @@ def image(name: str = "small", files: Mapping[str, bytes] | None = None) -> str:
     """Push an image with a package `dogbreed`; its address."""
     ecr = client("ecr")
     ecr.create_repository(repositoryName=name)
-    layer = packed({f"opt/dogbreed/{path}": body for path, body in (files or small()).items()})
     variables = {"PYTHONPATH": "/opt/dogbreed", "DOGBREED_PREDICT_RUN": "/opt/ml/model", "DOGBREED_SERVE_EMF": "true"}
     variables |= {"DOGBREED_SERVE_HOST": "0.0.0.0", "DOGBREED_SERVE_PORT": "8080"}
-    config = json.dumps({"config": {"Env": [f"{key}={value}" for key, value in variables.items()]}}).encode()
-    for content in (layer, config):
-        upload = ecr.initiate_layer_upload(repositoryName=name)["uploadId"]
-        ecr.upload_layer_part(
-            repositoryName=name,
-            uploadId=upload,
-            partFirstByte=0,
-            partLastByte=len(content) - 1,
-            layerPartBlob=content,
-        )
-        ecr.complete_layer_upload(repositoryName=name, uploadId=upload, layerDigests=[digest(content)])
-    kind = "application/vnd.docker.distribution.manifest.v2+json"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": kind,
-        "config": {"mediaType": "application/json", "size": len(config), "digest": digest(config)},
-        "layers": [{"mediaType": "application/gzip", "size": len(layer), "digest": digest(layer)}],
-    }
-    ecr.put_image(
-        repositoryName=name, imageManifest=json.dumps(manifest), imageManifestMediaType=kind, imageTag="latest"
-    )
+    laid = {f"opt/dogbreed/{path}": body for path, body in (files or small()).items()}
+    push(ecr, name, laid, variables, "latest")
     return f"{REPOSITORY}/{name}:latest"
 
 
@@ -142,23 +119,6 @@ def package() -> dict[str, bytes]:
     found = [path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     kept = [path for path in found if not path.is_relative_to(STARTER)]
     return {str(path.relative_to(root.parent)): path.read_bytes() for path in kept}
-
-
-def packed(files: Mapping[str, bytes]) -> bytes:
-    raw = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w") as tar,
-    ):
-        for path, body in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
-    return raw.getvalue()
-
-
-def digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def starter() -> bytes:

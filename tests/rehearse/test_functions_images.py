@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import tarfile
-
 import boto3
 import handlers
 import pytest
 from botocore.exceptions import ClientError
+from pushed import push
 
 from dogbreed.rehearse.state import Server
 
@@ -25,30 +21,10 @@ def handler(event, context):
 """
 
 
-def uploaded(content: bytes) -> dict[str, object]:
-    ecr = boto3.client("ecr")
-    upload = ecr.initiate_layer_upload(repositoryName=NAME)["uploadId"]
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    part = {"partFirstByte": 0, "partLastByte": len(content) - 1, "layerPartBlob": content}
-    ecr.upload_layer_part(repositoryName=NAME, uploadId=upload, **part)
-    ecr.complete_layer_upload(repositoryName=NAME, uploadId=upload, layerDigests=[digest])
-    return {"digest": digest, "size": len(content)}
-
-
 def pushed(tag: str, files: dict[str, str], variables: dict[str, str]) -> str:
-    """An image with these files; its digest."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as archive:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-    config = {"config": {"Env": [f"{name}={value}" for name, value in variables.items()]}}
-    told = {"config": uploaded(json.dumps(config).encode()), "layers": [uploaded(layer.getvalue())]}
-    told |= {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
-    ecr = boto3.client("ecr")
-    image = ecr.put_image(repositoryName=NAME, imageTag=tag, imageManifest=json.dumps(told))["image"]
-    return str(image["imageId"]["imageDigest"])
+    """An image with these files, in a layer that is not compressed; its digest."""
+    laid = {name: text.encode() for name, text in files.items()}
+    return push(boto3.client("ecr"), NAME, laid, variables, tag, plain=True)
 
 
 def test_a_function_runs_what_its_image_holds_with_the_packages_of_a_container(either: Server) -> None:

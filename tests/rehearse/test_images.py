@@ -15,6 +15,7 @@ import standin
 from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pushed import upload
 from standin import until
 
 from dogbreed.rehearse.images_dockerfile import DockerfileError, instructions, make
@@ -225,17 +226,6 @@ def test_projects_are_checked_changed_and_removed(account: Server) -> None:
 # -- ECR's own answers
 
 
-def uploaded(content: bytes) -> dict[str, Any]:
-    ecr = boto3.client("ecr")
-    upload = ecr.initiate_layer_upload(repositoryName=NAME)["uploadId"]
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    ecr.upload_layer_part(
-        repositoryName=NAME, uploadId=upload, partFirstByte=0, partLastByte=len(content) - 1, layerPartBlob=content
-    )
-    ecr.complete_layer_upload(repositoryName=NAME, uploadId=upload, layerDigests=[digest])
-    return {"digest": digest, "size": len(content)}
-
-
 def manifest(*layers: dict[str, Any]) -> str:
     kind = "application/vnd.docker.distribution.manifest.v2+json"
     return json.dumps({"schemaVersion": 2, "mediaType": kind, "config": layers[0], "layers": list(layers)})
@@ -250,7 +240,7 @@ def refused(call: Any, **told: Any) -> str:
 def test_ecr_refuses_what_it_would_refuse(account: Server) -> None:
     ecr = boto3.client("ecr")
     ecr.create_repository(repositoryName=NAME, imageTagMutability="IMMUTABLE")
-    one, two = manifest(uploaded(b"{}")), manifest(uploaded(b'{"a": 1}'))
+    one, two = manifest(upload(ecr, NAME, b"{}")), manifest(upload(ecr, NAME, b'{"a": 1}'))
     named = {"repositoryName": NAME, "imageTag": "1"}
     ecr.put_image(**named, imageManifest=one)
     assert refused(ecr.put_image, **named, imageManifest=one) == "ImageAlreadyExistsException"
@@ -261,10 +251,10 @@ def test_ecr_refuses_what_it_would_refuse(account: Server) -> None:
     wrong = f"sha256:{'1' * 64}"
     assert refused(ecr.put_image, **given, imageDigest=wrong) == "ImageDigestDoesNotMatchException"
     assert refused(ecr.put_image, **given | {"repositoryName": "other"}) == "RepositoryNotFoundException"
-    upload = ecr.initiate_layer_upload(repositoryName=NAME)["uploadId"]
+    begun = ecr.initiate_layer_upload(repositoryName=NAME)["uploadId"]
     part = {"partFirstByte": 0, "partLastByte": 0, "layerPartBlob": b"x"}
-    ecr.upload_layer_part(repositoryName=NAME, uploadId=upload, **part)
-    finish = {"repositoryName": NAME, "uploadId": upload, "layerDigests": [wrong]}
+    ecr.upload_layer_part(repositoryName=NAME, uploadId=begun, **part)
+    finish = {"repositoryName": NAME, "uploadId": begun, "layerDigests": [wrong]}
     assert refused(ecr.complete_layer_upload, **finish) == "InvalidLayerException"
     assert {one["imageTag"] for one in ecr.list_images(repositoryName=NAME)["imageIds"]} == {"1"}
 
