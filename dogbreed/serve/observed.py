@@ -51,7 +51,7 @@ class Observed:
             return
         began = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = id_of(given)
         said: dict[str, Any] = {}
         scope.setdefault("state", {}).update(id=request_id, said=said)
         status = 0
@@ -78,7 +78,7 @@ class Observed:
         self._note(scope, status, time.perf_counter() - began, request_id, said)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        """Answer, or refuse before anything is read or routed: what is refused must cost next to nothing."""
+        """Answer, or refuse before anything is read or routed; see also `refusing`, which comes before this."""
         if self.service.workers.is_full():
             await _send(problems.busy(), request_id, send)
             return
@@ -105,6 +105,11 @@ class Observed:
         fields = {"request_id": request_id, "method": scope["method"], "route": route, "status": status}
         fields |= {"ms": round(took * 1000, 1), **said}
         log.log(logging.DEBUG if route in _QUIET else logging.INFO, "request", extra={"fields": fields})
+
+
+def id_of(given: str) -> str:
+    """The id of a request: the one that it came with where that may stand in a log, else a new one."""
+    return given if _ID.fullmatch(given) else secrets.token_hex(8)
 
 
 async def _send(told: Problem, request_id: str, send: Send) -> None:

@@ -21,6 +21,7 @@ from dogbreed.infer.predictor import Predictor
 from dogbreed.run import Run
 from dogbreed.serve.app import create
 from dogbreed.serve.metrics import Minutes
+from dogbreed.serve.refusing import Refusals, protocol
 
 log = logging.getLogger("dogbreed.serve")
 _BACKLOG = 256
@@ -75,8 +76,10 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
     handler.setFormatter(JsonLines())
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    refusals = Refusals(app.service.workers, app.service.metrics)
     config = uvicorn.Config(
         app,
+        http=protocol(refusals),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -108,6 +111,7 @@ def serve(run: Run, settings: ServeSettings, ready: Callable[[str], None], *, ve
             ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         telling = asyncio.create_task(tell_figures()) if settings.emf else None
         await task
+        refusals.tell()
         if telling:
             telling.cancel()
             log.info("figures", extra={"line": minutes.line()})

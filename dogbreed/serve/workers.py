@@ -1,8 +1,8 @@
-"""Threads that answer photos, and the queue before them, which is bounded and short when there is too much to do.
+"""Threads that answer photos, and the queue before them, which is bounded and empty when there is too much to do.
 
 A queue that is always full gives every request the longest wait and saves none of them. So once a request had to be
-refused, hardly any may wait until there has been room for a while: what is accepted is then answered about as fast as
-in a quiet hour, and the rest is told at once to come back.
+refused, only what a free thread takes at once is accepted, until there has been room for a while: that is answered
+about as fast as in a quiet hour, and the rest is told at once to come back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dogbreed.errors import PhotoError
 from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
 
-_CALM_S = 1.0  # without a refusal for so long, the queue has its full length again
+_CALM_S = 1.0  # without a refusal for so long, photos may wait again
 
 
 class Busy(Exception):
@@ -53,6 +53,7 @@ class Workers:
         self._queue: deque[tuple[Job, int]] = deque()
         self._changed = threading.Condition()
         self._refused_at = float("-inf")
+        self._free = threads
         self._ending = False
         self._threads = [threading.Thread(target=self._work, name=f"predict-{i}") for i in range(threads)]
         for thread in self._threads:
@@ -63,13 +64,17 @@ class Workers:
         """Photos that no thread has taken yet."""
         return len(self._queue)
 
-    def is_full(self, photos: int = 1) -> bool:
-        """Whether so many more photos are refused now; asked before a body is read, since a no should be cheap."""
+    def is_full(self, photos: int = 1, coming: int = 0) -> bool:
+        """Whether so many more photos are refused now, with so many `coming` that were let in but are not queued yet.
+
+        Asked before a body is read, since a no should be cheap.
+        """
         now = time.monotonic()
+        # Photos for which there is no free thread; below 0 there are threads to spare.
+        waiting = len(self._queue) + coming - self._free
         calm = now - self._refused_at > _CALM_S
-        # An idle service takes a request of any size that the limits allow.
-        limit = max(self.room, photos) if calm else max(1, self.threads // 2)
-        full = bool(self._queue) and len(self._queue) + photos > limit
+        # Where none waits, a request of any size that the limits allow is taken.
+        full = waiting + photos > max(self.room, photos) if calm else waiting >= 0
         if full:
             self._refused_at = now
         return full
@@ -97,21 +102,26 @@ class Workers:
     def _work(self) -> None:
         while item := self._next():
             job, number = item
-            if job.cancelled:
-                continue
-            if number == 0:
-                job.waited = time.perf_counter() - job.arrived
-            bug: Exception | None = None
-            name, data = job.photos[number]
-            try:
-                job.answers[number] = self.predictor.predict(data, name=name, top_k=job.top_k)
-            except PhotoError as error:
-                job.errors[number] = error
-                job.answers[number] = Answer(name, error=error.message, hint=error.hint)
-            # Our own mistake: the request ends with a 500, the thread goes on.
-            except Exception as error:  # noqa: BLE001
-                bug = error
-            job.loop.call_soon_threadsafe(_done, job, bug)
+            bug = None if job.cancelled else self._answer(job, number)
+            # Before the answer is sent: who has it may ask again at once.
+            with self._changed:
+                self._free += 1
+            if not job.cancelled:
+                job.loop.call_soon_threadsafe(_done, job, bug)
+
+    def _answer(self, job: Job, number: int) -> Exception | None:
+        if number == 0:
+            job.waited = time.perf_counter() - job.arrived
+        name, data = job.photos[number]
+        try:
+            job.answers[number] = self.predictor.predict(data, name=name, top_k=job.top_k)
+        except PhotoError as error:
+            job.errors[number] = error
+            job.answers[number] = Answer(name, error=error.message, hint=error.hint)
+        # Our own mistake: the request ends with a 500, the thread goes on.
+        except Exception as error:  # noqa: BLE001
+            return error
+        return None
 
     def _next(self) -> tuple[Job, int] | None:
         with self._changed:
@@ -119,6 +129,7 @@ class Workers:
                 if self._ending:
                     return None
                 self._changed.wait()
+            self._free -= 1
             return self._queue.popleft()
 
 
