@@ -14,7 +14,7 @@ from typing import Any
 from dogbreed.plan import Resource
 from dogbreed.pricing import HOURS_A_MONTH, Figure, Prices
 
-_CENT = Decimal("0.01")
+_CENT, _HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
 # So fine that sums are exact, and the same in whatever order they are made.
 _FINE = Decimal("1e-10")
 _DISKS = ("gp3",)
@@ -72,9 +72,9 @@ class Month:
 
     @property
     def usd(self) -> Decimal | None:
-        """US dollars, to the cent."""
+        """US dollars, what is by the hour to the cent."""
         always = month(self.fixed.hourly)
-        return None if always is None or self.by_use is None else always + cents(self.by_use)
+        return None if always is None or self.by_use is None else always + self.by_use.quantize(_HUNDREDTH)
 
 
 def machine(kind: str, region: str, *, gb: int | None, address: bool, disk: str = "gp3", runs: bool = True) -> Price:

@@ -108,5 +108,5 @@ def test_where_no_price_is_known_those_of_another_region_order_the_doors() -> No
     nowhere = Deployment(Aws(AwsSettings(region="sa-east-1")), DeploySettings(), Run.open(STARTER))
     here = choosing.options(nowhere, 1000)
     assert all(option.usd is not None for option in here)
-    assert all("prices of us-east-1" in option.note for option in here)
+    assert all(option.region == "us-east-1" == option.to_json()["prices_of"] for option in here)
     assert [option.usd for option in here] == sorted(option.usd or 0 for option in here)

@@ -28,7 +28,8 @@ _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "d
 class Option:
     """One door for one traffic: US dollars a month (None: not known), the first answer, and what is to be said.
 
-    `month`: what of it is by the hour, how many instances are needed; None where that is not known.
+    `month`: what of it is by the hour, how many instances are needed; None where that is not known. `region`: another
+    one than is asked for, whose prices these are.
     """
 
     to: str
@@ -36,6 +37,7 @@ class Option:
     waking: str
     note: str
     month: Month | None = None
+    region: str = ""
 
     @property
     def instances(self) -> int:
@@ -48,9 +50,9 @@ class Option:
         told = {"to": self.to, "usd_per_month": usd, "first_answer": self.waking, "note": self.note}
         if self.month is None or self.usd is None:
             return told
-        by_use = priced.cents(self.month.by_use or Decimal(0))
-        always = priced.month(self.month.fixed.hourly)
-        told |= {"usd_per_month_by_the_hour": str(always), "usd_per_month_by_use": str(by_use)}
+        always = priced.month(self.month.fixed.hourly) or Decimal(0)
+        told |= {"usd_per_month_by_the_hour": str(always), "usd_per_month_by_use": str(self.usd - always)}
+        told |= {"prices_of": self.region} if self.region else {}
         return told | ({"instances": self.instances} if self.instances else {})
 
 
@@ -66,26 +68,24 @@ def options(wanted: Deployment, requests: float, *, look: bool = False) -> list[
     """Every door of this build at `requests` a month, the cheapest first, those of unknown price last.
 
     Where not every price of the region is known, all are of another one, which is said: the order is much the same,
-    while doors at prices of two regions would not compare. `look`: what is in the account decides as it does for a plan.
+    while doors at prices of two regions would not compare. `look`: what is in the account decides, as for a plan.
     """
-    found = _priced(wanted, requests, "", look=look)
+    found = _priced(wanted, requests, look=look)
     if any(option.month and option.usd is None for option in found):
         elsewhere = replace(wanted, aws=Aws(replace(wanted.aws.settings, region=_REFERENCE)))
-        here = wanted.aws.configured_region or "this region"
-        words = f"the price of {_REFERENCE}, as not all of {here} are known: dogbreed cost --refresh"
-        there = _priced(elsewhere, requests, words, look=False)
+        there = _priced(elsewhere, requests, _REFERENCE, look=False)
         if any(option.usd is not None for option in there):
             found = there
     order = list(deployment.DOORS)
     return sorted(found, key=lambda option: (option.usd is None, option.usd or 0, order.index(option.to)))
 
 
-def _priced(wanted: Deployment, requests: float, said: str, *, look: bool) -> list[Option]:
+def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool) -> list[Option]:
     found = []
     for to in deployment.here():
         one = wanted.through(to)
         module = deployment.door(to)
-        month, note = None, said
+        month, note = None, ""
         try:
             month = module.monthly(one, requests, look=look)
         except DogbreedError as error:
@@ -94,7 +94,7 @@ def _priced(wanted: Deployment, requests: float, said: str, *, look: bool) -> li
         if month and usd is None:
             note = f"a price in {wanted.aws.configured_region or 'this region'} is not known"
         waking = getattr(module, "waking", None)
-        found.append(Option(to, usd, waking(one) if waking else "", note, month))
+        found.append(Option(to, usd, waking(one) if waking else "", note, month, region if usd is not None else ""))
     return found
 
 

@@ -93,7 +93,7 @@ class Door(Protocol):
 
 
 def enough(instance_type: str, requests_per_month: float, least: int) -> int:
-    """How many instances of a type, with or without `ml.`, a traffic takes; DogbreedError for more than there may be."""
+    """How many instances of a type, with or without `ml.`, a traffic takes; DogbreedError for too many."""
     facts = Prices.load().instance(instance_type)
     if facts is None:
         return least

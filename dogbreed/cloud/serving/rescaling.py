@@ -17,6 +17,7 @@ from dogbreed.cloud.session import Aws
 from dogbreed.cloud.storage import Store
 from dogbreed.plan import Found, Resource
 
+_BOUNDS = ("MinCapacity", "MaxCapacity", "SuspendedState")
 _POLICY = ("PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration")
 _ACTION = ("ScheduledActionName", "Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
 # What PutMetricAlarm takes of what DescribeAlarms gives.
@@ -46,6 +47,11 @@ def _needed(aws: Aws, door: str, configuration: Configuration) -> bool:
 
 def _types(content: Mapping[str, Any]) -> dict[str, str]:
     return {one["VariantName"]: one.get("InstanceType", "") for one in variants(content)[:1]}
+
+
+def target(aws: Aws, door: str) -> Mapping[str, Any] | None:
+    """The scalable target of a door; None where nothing scales it."""
+    return Paused(aws, door).target()
 
 
 class Paused(Resource):
@@ -93,7 +99,7 @@ class Paused(Resource):
         rules = list(scaling_targets.policies(self._aws, self._place))
         changes = list(scaling_targets.actions(self._aws, self._place))
         noted = {
-            "bounds": {key: target[key] for key in ("MinCapacity", "MaxCapacity") if key in target},
+            "bounds": {key: target[key] for key in _BOUNDS if key in target},
             "policies": [{**_only(one, _POLICY), "arn": one["PolicyARN"]} for one in rules],
             "actions": [_only(one, _ACTION) for one in changes],
         }

@@ -13,18 +13,28 @@ from botocore.exceptions import ClientError
 
 from dogbreed import plan as planning
 from dogbreed.cloud.errors import is_refused
-from dogbreed.cloud.serving import rescaling, update
+from dogbreed.cloud.serving import rescaling, serverless, update
 from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.function_alias import Alias, Earlier
 from dogbreed.cloud.serving.function_resources import Function
-from dogbreed.cloud.serving.hosted import Configuration, Model, endpoint_seen, models_in, previous, seen_or_none
+from dogbreed.cloud.serving.hosted import (
+    Configuration,
+    Model,
+    endpoint_seen,
+    models_in,
+    previous,
+    seen_or_none,
+    variants,
+)
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import DeploySettings
 from dogbreed.errors import DogbreedError, UsageError
-from dogbreed.plan import Plan
+from dogbreed.plan import Plan, Resource
 
 _LONGEST_S = 3600.0
+# What deploying says of a serverless variant; AWS shows more.
+_OF_VARIANT = ("VariantName", "ModelName", "ServerlessConfig")
 
 
 def plan(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
@@ -51,10 +61,14 @@ def _of_endpoint(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
     if not before:
         raise _one_only(aws, to)
     configuration = _known(aws, to, before)
+    made: list[Resource] = []
+    if to == "serverless":
+        variant = {key: variants(configuration.content)[0][key] for key in _OF_VARIANT}
+        made = [configuration := serverless.as_scaled(aws, variant)]
     pause, resume = rescaling.around(aws, to, configuration)
     counted = to == "endpoint"
     change = Change(lambda instances, watching: update.at_once() if counted else {}, counted, _LONGEST_S)
-    return planning.make([*pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
+    return planning.make([*made, *pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
 
 
 def _of_component(aws: Aws, seen: Mapping[str, Any], tell: Callable[[str], None]) -> Plan:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed import priced
-from dogbreed.cloud.serving import hosting
+from dogbreed.cloud.serving import hosting, rescaling
 from dogbreed.cloud.serving.client import OfEndpoint
 from dogbreed.cloud.serving.deployment import Deployment
-from dogbreed.cloud.serving.hosted import VARIANT, Configuration
+from dogbreed.cloud.serving.hosted import VARIANT, Configuration, endpoint_seen, seen_or_none, variants
 from dogbreed.cloud.serving.hosted_endpoint import Change, Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
@@ -107,4 +107,39 @@ def _configuration(wanted: Deployment) -> Configuration:
         **({"ProvisionedConcurrency": own.provisioned_concurrency} if own.provisioned_concurrency else {}),
     }
     variant = {"VariantName": VARIANT, "ModelName": model.name, "ServerlessConfig": size}
-    return Configuration(wanted.aws, _TO, {"ProductionVariants": [variant]})
+    return as_scaled(wanted.aws, variant)
+
+
+def as_scaled(aws: Aws, variant: Mapping[str, Any]) -> Configuration:
+    """The configuration of `variant`, with as many copies kept started as there are where scaling sees to them.
+
+    UpdateEndpoint goes by what the new configuration says, or ends them where it says nothing. What scales a variant
+    stays while that gets another model (SageMaker's guide, "Update endpoints that use auto scaling": written of
+    instances, inferred for copies). UsageError where scaling may want more copies than the variant would answer.
+    """
+    made = _with_copies(aws, variant, variant["ServerlessConfig"].get("ProvisionedConcurrency", 0))
+    there, target = endpoint_seen(aws, aws.name(_TO)), rescaling.target(aws, _TO)
+    if not there or not target:
+        return made
+    most, limit = target["MaxCapacity"], variant["ServerlessConfig"]["MaxConcurrency"]
+    if limit < most:
+        raise UsageError(
+            f"--max-concurrency {limit} is less than the {most} copies that scaling may keep started",
+            f"--max-concurrency {most}, or dogbreed scale --to serverless --max {limit}",
+        )
+    now = str(there.get("PendingDeploymentSummary", {}).get("EndpointConfigName") or there["EndpointConfigName"])
+    begun = variants(seen_or_none(Configuration.known(aws, _TO, now).describe) or {})
+    for one in begun[:1]:
+        # The same but for the copies, whose number at that time says nothing of now.
+        same = _with_copies(aws, variant, one.get("ServerlessConfig", {}).get("ProvisionedConcurrency", 0))
+        if same.name == now:
+            return same
+    sizes = [one.get("DesiredServerlessConfig") or one.get("CurrentServerlessConfig") for one in variants(there)[:1]]
+    copies = sum(size.get("ProvisionedConcurrency", 0) for size in sizes if size)
+    return _with_copies(aws, variant, min(max(copies, target["MinCapacity"]), most))
+
+
+def _with_copies(aws: Aws, variant: Mapping[str, Any], copies: int) -> Configuration:
+    size = {key: value for key, value in variant["ServerlessConfig"].items() if key != "ProvisionedConcurrency"}
+    size |= {"ProvisionedConcurrency": copies} if copies else {}
+    return Configuration(aws, _TO, {"ProductionVariants": [{**variant, "ServerlessConfig": size}]})
