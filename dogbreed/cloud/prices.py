@@ -1,6 +1,7 @@
-"""Reads AWS's Price List for the machines of the table in one region, and keeps the result on this computer.
+"""Reads AWS's Price List for one region, and keeps the result on this computer.
 
-Only the hours of machines are read: EC2, and SageMaker's training and hosting. What is not found stays unknown.
+The hours of machines, EC2's and SageMaker's for training and hosting, and what goes with a service: disks, public
+addresses, load balancers, functions. What is not found stays unknown, as do serverless endpoints of SageMaker.
 """
 
 from __future__ import annotations
@@ -22,12 +23,43 @@ _ASKED_IN = "us-east-1"
 _SOURCE = "P"
 _EC2 = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 _USAGE = re.compile(r"(?:^|-)(?:(?P<sagemaker>Host|Train):ml\.|(?P<ec2>BoxUsage):)(?P<type>[\w.-]+)$")
+# What stands before a usage type in all regions but the first.
+_REGION = re.compile(r"^(?!TS-)[A-Z]{2,4}\d?-")
+_OTHER_USAGE = {
+    "EBS:VolumeUsage.gp3": "ec2_ebs_gp3_gb_month",
+    "PublicIPv4:InUseAddress": "public_ipv4_hour",
+    "LoadBalancerUsage": "alb_hour",
+    "LCUUsage": "alb_lcu_hour",
+}
+_OTHER_GROUP = {
+    "AWS-Lambda-Requests": "lambda_request",
+    "AWS-Lambda-Duration": "lambda_x86_gb_second",
+    "AWS-Lambda-Duration-ARM": "lambda_arm_gb_second",
+    "AWS-Lambda-Provisioned-Concurrency": "lambda_provisioned_x86_gb_second",
+    "AWS-Lambda-Provisioned-Concurrency-ARM": "lambda_provisioned_arm_gb_second",
+    "AWS-Lambda-Duration-Provisioned": "lambda_provisioned_x86_duration_gb_second",
+}
+# Of one request in AWS's list, of a million in the table.
+_EACH = {"lambda_request": 1_000_000}
+_OTHER = "other"
+_QUESTIONS: tuple[tuple[str, Mapping[str, str]], ...] = (
+    ("AmazonSageMaker", {"component": "Hosting"}),
+    ("AmazonSageMaker", {"component": "Training"}),
+    ("AmazonEC2", _EC2),
+    ("AmazonEC2", {"productFamily": "Storage", "volumeApiName": "gp3"}),
+    ("AmazonVPC", {"group": "VPCPublicIPv4Address"}),
+    ("AWSELB", {"productFamily": "Load Balancer-Application"}),
+    *(("AWSLambda", {"group": group}) for group in _OTHER_GROUP),
+)
 _USES = {"Host": "hosting", "Train": "training", "BoxUsage": "ec2"}
 
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars for an hour of a type (without `ml.`), for `use`; `date`: since when, as AWS says it."""
+    """US dollars for an hour of a type (without `ml.`), for `use`; `date`: since when, as AWS says it.
+
+    Of something else than a machine, `use` is "other", and `type` its key in the table.
+    """
 
     type: str
     use: str
@@ -48,7 +80,8 @@ class Refreshed:
 def refresh(aws: Aws, told: Callable[[int], None] = lambda pages: None) -> Refreshed:
     """Ask, and write the table that `Prices.load` prefers from then on; DogbreedError where nothing was found."""
     before, region = Prices.load(), aws.region
-    prices = [one for one in _asked(aws, region, told) if one.type in before.instances]
+    asked = {(one.type, one.use): one for one in _asked(aws, region, told)}
+    prices = [one for one in asked.values() if one.use == _OTHER or one.type in before.instances]
     if not prices:
         raise DogbreedError(f"the price list has nothing for {region}", "the table stays as it is; check --region")
     table = merged(before.table(), region, prices, datetime.now(UTC).date().isoformat())
@@ -62,7 +95,8 @@ def refresh(aws: Aws, told: Callable[[int], None] = lambda pages: None) -> Refre
         raise DogbreedError(f"{path} could not be written: {error.strerror}", "set DOGBREED_CACHE_DIR") from error
     changed = []
     for one in prices:
-        figure = before.hourly(one.type, region, one.use)  # type: ignore[arg-type]
+        use: Any = one.use
+        figure = before.other(one.type, region) if use == _OTHER else before.hourly(one.type, region, use)
         if figure is None or figure.usd != one.usd:
             changed.append((one, figure.usd if figure else None))
     known = {(one.type, one.use) for one in prices}
@@ -78,16 +112,23 @@ def merged(table: Mapping[str, Any], region: str, prices: list[Price], today: st
     made["sources"][_SOURCE] = {"what": what, "date": today, "kind": "AWS"}
     made["date"] = today
     for one in prices:
-        of = made["instances"][one.type]["usd"].setdefault(one.use, {})
+        other = one.use == _OTHER
+        of = made["other"].setdefault(one.type, {}) if other else made["instances"][one.type]["usd"]
+        of = of if other else of.setdefault(one.use, {})
         # As a number of JSON it would lose digits; `Prices` reads its text.
-        of[region] = {"usd": str(one.usd), "source": _SOURCE, "confidence": "high", "note": f"since {one.date}"}
+        of[region] = {"usd": f"{one.usd:f}", "source": _SOURCE, "confidence": "high", "note": f"since {one.date}"}
     return made
 
 
 def read(item: str) -> Price | None:
-    """One entry of a price list, which is JSON in a text; None for what is no machine by the hour in US dollars."""
+    """One entry of a price list, which is JSON in a text; None for what the table has not, or not in US dollars."""
     told = json.loads(item)
-    match = _USAGE.search(str(told.get("product", {}).get("attributes", {}).get("usagetype", "")))
+    attributes = told.get("product", {}).get("attributes", {})
+    usage = str(attributes.get("usagetype", ""))
+    key = _OTHER_USAGE.get(_REGION.sub("", usage)) or _OTHER_GROUP.get(str(attributes.get("group", "")))
+    if key:
+        return _other(told, key)
+    match = _USAGE.search(usage)
     if not match:
         return None
     for term in told.get("terms", {}).get("OnDemand", {}).values():
@@ -99,11 +140,20 @@ def read(item: str) -> Price | None:
     return None
 
 
+def _other(told: Mapping[str, Any], key: str) -> Price | None:
+    """Of what costs less in large amounts, the price of the first."""
+    for term in told.get("terms", {}).get("OnDemand", {}).values():
+        for dimension in term.get("priceDimensions", {}).values():
+            usd = Decimal(str(dimension.get("pricePerUnit", {}).get("USD", "0"))) * _EACH.get(key, 1)
+            if usd > 0 and str(dimension.get("beginRange", "0")) == "0":
+                return Price(key, _OTHER, usd.normalize(), str(term.get("effectiveDate", ""))[:10])
+    return None
+
+
 def _asked(aws: Aws, region: str, told: Callable[[int], None]) -> Iterator[Price]:
     paginator = aws.client("pricing", _ASKED_IN).get_paginator("get_products")
     pages = 0
-    questions = [("AmazonSageMaker", {"component": component}) for component in ("Hosting", "Training")]
-    for service, fields in [*questions, ("AmazonEC2", _EC2)]:
+    for service, fields in _QUESTIONS:
         filters = [
             {"Type": "TERM_MATCH", "Field": field, "Value": value}
             for field, value in {"regionCode": region, **fields}.items()

@@ -33,6 +33,13 @@ _LAMBDA = {
     "lambda_provisioned_x86_gb_second": ("AWS-Lambda-Provisioned-Concurrency", "Lambda-GB-Second", 1),
     "lambda_provisioned_x86_duration_gb_second": ("AWS-Lambda-Duration-Provisioned", "Lambda-GB-Second", 1),
 }
+# By the key of the table: service, family, usage type, unit, and what else tells it from others.
+_GOES_WITH: dict[str, tuple[str, str, str, str, dict[str, str]]] = {
+    "ec2_ebs_gp3_gb_month": ("AmazonEC2", "Storage", "EBS:VolumeUsage.gp3", "GB-Mo", {"volumeApiName": "gp3"}),
+    "public_ipv4_hour": ("AmazonVPC", "", "PublicIPv4:InUseAddress", "Hrs", {"group": "VPCPublicIPv4Address"}),
+    "alb_hour": ("AWSELB", "Load Balancer-Application", "LoadBalancerUsage", "Hrs", {"group": "ELB:Balancer"}),
+    "alb_lcu_hour": ("AWSELB", "Load Balancer-Application", "LCUUsage", "LCU-Hrs", {"group": "ELB:Balancing"}),
+}
 _TESTS: dict[str, Callable[[str, str], bool]] = {
     "TERM_MATCH": lambda value, wanted: value.lower() == wanted.lower(),
     "EQUALS": lambda value, wanted: value == wanted,
@@ -77,7 +84,13 @@ def _attributes(item: dict[str, Any]) -> dict[str, str]:
 @cache
 def _known() -> dict[str, list[dict[str, Any]]]:
     table = json.loads(Path(pricing.__file__).with_name("prices.json").read_text(encoding="utf-8"))
-    found: dict[str, list[dict[str, Any]]] = {"AmazonEC2": [], "AmazonSageMaker": [], "AWSLambda": []}
+    found: dict[str, list[dict[str, Any]]] = {
+        "AmazonEC2": [],
+        "AmazonSageMaker": [],
+        "AWSLambda": [],
+        "AmazonVPC": [],
+        "AWSELB": [],
+    }
     for service, item in _all(table):
         found[service].append(item)
     return found
@@ -96,6 +109,10 @@ def _all(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             attributes = {"group": group, "usagetype": _usage(region, group.removeprefix("AWS-"))}
             usd = price["usd"] * each
             yield "AWSLambda", _item("AWSLambda", "Serverless", attributes, region, (usd, unit), date)
+    for key, (service, family, usage, unit, more) in _GOES_WITH.items():
+        for region, price in table["other"].get(key, {}).items():
+            own = more | {"usagetype": _usage(region, usage)}
+            yield service, _item(service, family, own, region, (price["usd"], unit), date)
 
 
 def _machine(
@@ -129,8 +146,8 @@ def _machine(
 
 
 def _usage(region: str, what: str) -> str:
-    # Where AWS began, nothing stands before the usage of EC2.
-    bare = region == "us-east-1" and what.startswith("BoxUsage")
+    # Where AWS began, nothing stands before the usage of EC2 and of its load balancers.
+    bare = region == "us-east-1" and what.startswith(("BoxUsage", "EBS:", "LoadBalancer", "LCU"))
     return what if bare else f"{_SHORT.get(region, region)}-{what}"
 
 

@@ -35,7 +35,8 @@ def hasty(account: Server) -> Iterator[Aws]:
 
 
 def scale(aws: Aws, door: str, most: int) -> None:
-    asked = Wanted(door, 1, most, Target("utilization", 0.7), out_cooldown_s=0, in_cooldown_s=0)
+    # Nobody asks for anything, so that it would take copies away meanwhile.
+    asked = Wanted(door, 1, most, Target("utilization", 0.7), out_cooldown_s=0, scale_in=False)
     for _ in scaling.make(aws, asked, scaling_deployed.find(aws, door)).apply():
         pass
 

@@ -175,6 +175,51 @@ def test_entries_of_the_price_list() -> None:
         assert prices.read(other) is None
 
 
+def test_entries_of_what_goes_with_a_machine_and_of_functions() -> None:
+    def found(usage: str, group: str = "", usd: str = "0.0952000000", begin: str = "0") -> Any:
+        told = json.loads(entry(usage, usd, "GB-Mo"))
+        told["product"]["attributes"]["group"] = group
+        told["terms"]["OnDemand"]["S.T"]["priceDimensions"]["S.T.R"]["beginRange"] = begin
+        one = prices.read(json.dumps(told))
+        return one and (one.type, one.use, one.usd)
+
+    for usage, key in (
+        ("EUC1-EBS:VolumeUsage.gp3", "ec2_ebs_gp3_gb_month"),
+        ("EBS:VolumeUsage.gp3", "ec2_ebs_gp3_gb_month"),
+        ("USE1-PublicIPv4:InUseAddress", "public_ipv4_hour"),
+        ("EU-LoadBalancerUsage", "alb_hour"),
+        ("LCUUsage", "alb_lcu_hour"),
+    ):
+        assert found(usage) == (key, "other", Decimal("0.0952"))
+    for usage in ("EUC1-EBS:VolumeUsage.gp2", "TS-LoadBalancerUsage", "CAN1-TS-LoadBalancerUsage", "Outposts-LCUUsage"):
+        assert found(usage) is None
+    million = found("EUC1-Request", "AWS-Lambda-Requests", "0.0000002000")
+    assert million == ("lambda_request", "other", Decimal("0.2"))
+    time = found("EUC1-Lambda-GB-Second", "AWS-Lambda-Duration", "0.0000166667")
+    assert time == ("lambda_x86_gb_second", "other", Decimal("0.0000166667"))
+    # The price of large amounts is another.
+    assert found("EUC1-Lambda-GB-Second", "AWS-Lambda-Duration", "0.0000150000", begin="6000000000") is None
+
+
+def test_what_was_read_of_a_region_prices_a_service_there() -> None:
+    before = Prices.load()
+    read = [
+        prices.Price(key, "other", Decimal(usd), "2026-09-01")
+        for key, usd in (("alb_hour", "0.027"), ("lambda_request", "0.2"), ("lambda_x86_gb_second", "0.0000166667"))
+    ]
+    after = Prices(prices.merged(before.table(), "eu-central-1", read, "2026-12-24"))
+    figure = after.other("alb_hour", "eu-central-1")
+    assert figure
+    assert (figure.usd, figure.region, figure.confidence, figure.date) == (
+        *(Decimal("0.027"), "eu-central-1", "high"),
+        "2026-12-24",
+    )
+    assert after.other("alb_hour", "us-east-1") == before.other("alb_hour", "us-east-1")
+    assert before.month_of_lambda("eu-central-1", 1e6, 0.1) is None
+    here, there = (after.month_of_lambda(region, 1e6, 0.1) for region in ("eu-central-1", "us-east-1"))
+    assert here == there is not None
+
+
 def test_a_price_of_one_region_touches_no_other() -> None:
     before = Prices.load()
     found = prices.Price("m5.large", "hosting", Decimal("0.1284"), "2026-09-01")

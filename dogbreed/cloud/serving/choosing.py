@@ -67,17 +67,24 @@ def per_month(traffic: str) -> float:
 def options(wanted: Deployment, requests: float, *, look: bool = False) -> list[Option]:
     """Every door of this build at `requests` a month, the cheapest first, those of unknown price last.
 
-    Where not every price of the region is known, all are of another one, which is said: the order is much the same,
-    while doors at prices of two regions would not compare. `look`: what is in the account decides, as for a plan.
+    Where no price of the region is known, all are of another one, which is said: the order is much the same. What one
+    door alone costs elsewhere is no more than noted. `look`: what is in the account decides, as for a plan.
     """
     found = _priced(wanted, requests, look=look)
     if any(option.month and option.usd is None for option in found):
+        known = any(option.usd is not None for option in found)
         elsewhere = replace(wanted, aws=Aws(replace(wanted.aws.settings, region=_REFERENCE)))
         there = _priced(elsewhere, requests, _REFERENCE, look=False)
-        if any(option.usd is not None for option in there):
-            found = there
+        found = [_noted(*pair) for pair in zip(found, there, strict=True)] if known else there
     order = list(deployment.DOORS)
     return sorted(found, key=lambda option: (option.usd is None, option.usd or 0, order.index(option.to)))
+
+
+def _noted(here: Option, there: Option) -> Option:
+    """With what it costs elsewhere, where that is known and here it is not."""
+    if here.usd is not None or there.usd is None:
+        return here
+    return replace(here, note=f"{here.note}; ${priced.cents(there.usd)} in {there.region}")
 
 
 def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool) -> list[Option]:
