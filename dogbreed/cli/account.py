@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes, open_account
 from dogbreed.cli.plans import dollars, lines, show
 from dogbreed.ui import ui
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dogbreed.cloud.inventory import Row
     from dogbreed.cloud.session import Aws
 
-Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
 _GONE_S = 300.0
 
 

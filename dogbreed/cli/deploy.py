@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes
 from dogbreed.cli.plans import carry_out, dollars, lines
 from dogbreed.ui import ui
 
@@ -70,7 +70,7 @@ def deploy(
     certificate: Annotated[str | None, _of(_MACHINES, "ARN of a certificate for the load balancer.")] = None,
     public: Annotated[bool, _of(_MACHINES, "A public address; needs a certificate.", "--public")] = False,
     image: Annotated[str | None, typer.Option(help="A container image of your own.")] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,
@@ -118,7 +118,7 @@ def rollback(
         Literal["endpoint", "serverless", "lambda", "ec2"] | None,
         typer.Option(help="What goes back; default: the only one that is deployed."),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def policy(
         ),
     ],
     account: Annotated[str | None, typer.Option(help="Account number; default: that of the credentials.")] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:
@@ -67,7 +67,7 @@ def policy(
 
 
 def setup(
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes
 from dogbreed.cli.plans import carry_out, dollars
 from dogbreed.errors import AccessError, UsageError
 from dogbreed.ui import ui
@@ -32,7 +32,6 @@ _Base = Annotated[str | None, typer.Option(help="Image to build on; default: the
 _Run = Annotated[str | None, typer.Option(help="A run to put into the image; default: it gets its model when it runs.")]
 _By = Annotated[_Engine, typer.Option(help="What builds; auto: docker or podman if one runs, else CodeBuild.")]
 _Tag = Annotated[str | None, typer.Option(help="One more name for the image here, such as dogbreed:test.")]
-_Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
 _NO_BUILDER = "start docker or podman, or log in to AWS to build there: aws sso login (or set AWS_PROFILE)"
 _NO_BUILDER += '; to try it without either: eval "$(dogbreed rehearse up)"'
 
@@ -51,7 +50,7 @@ def build(
     base: _Base = None,
     engine: _By = _Engine.AUTO,
     tag: _Tag = None,
-    region: _Region = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,
@@ -85,7 +84,7 @@ def push(
     run: _Run = None,
     base: _Base = None,
     engine: _By = _Engine.AUTO,
-    region: _Region = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,

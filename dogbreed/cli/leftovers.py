@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, NoConfig, open_account
+from dogbreed.cli.options import Config, NoConfig, Region, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -21,7 +21,7 @@ def add(app: typer.Typer) -> None:
 
 def leftovers(
     days: Annotated[int, typer.Option(min=1, max=60, help="Idle is what nobody used for so many days.")] = 14,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dogbreed.cli.loadtest_target import Price, Tested, endpoint, function, read_photos, service
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes, open_account
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -54,7 +54,7 @@ def loadtest(
     instances: Annotated[int | None, typer.Option(min=1, help="Instances behind an address; 1.")] = None,
     max_usd: Annotated[float, typer.Option(help="Stop before the requests cost more than this.")] = 1.0,
     picture: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw waits and answers by rate.")] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,

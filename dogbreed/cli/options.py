@@ -50,6 +50,7 @@ Config = Annotated[
     str | None, typer.Option("--config", help="Settings file or bundled recipe, in place of dogbreed.toml.")
 ]
 NoConfig = Annotated[bool, _flag("--no-config", help="Read no settings file.", panel="Options")]
+Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
 
 
 class Command(TyperCommand):

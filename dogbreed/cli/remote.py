@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, NoConfig, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, open_account
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     hours: Annotated[float, typer.Option(min=0.01, help="Of a service: how far to look back.")] = 1.0,
     wait_minutes: shared.WaitMinutes = None,
-    region: shared.Region = None,
+    region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:
@@ -102,7 +102,7 @@ def _show(lines: Iterable[LogLine | None]) -> int:
 def stop(
     run: RunName,
     dry_run: DryRun = False,
-    region: shared.Region = None,
+    region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:
@@ -133,7 +133,7 @@ def stop(
 def pull(
     run: RunName,
     dry_run: DryRun = False,
-    region: shared.Region = None,
+    region: Region = None,
     config: Config = None,
     no_config: NoConfig = False,
 ) -> None:

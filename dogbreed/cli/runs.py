@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dogbreed.cli.options import Region
 from dogbreed.cli.plans import dollars
 from dogbreed.ui import ui
 
@@ -28,7 +29,7 @@ def add(app: typer.Typer) -> None:
 def runs(
     folder: Folder = None,
     local: Annotated[bool, typer.Option("--local", help="Only this folder; ask no account.")] = False,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
 ) -> None:
     """List the runs here and in the account, oldest first, with what each has reached and cost.
 

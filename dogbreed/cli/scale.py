@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes, open_account
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def scale(
     off: Annotated[
         bool, typer.Option("--off", help="Remove all scaling; instances stay, copies kept started go.")
     ] = False,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     simulate: Annotated[
