@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _TESTS = Path(__file__).parent
 _NOWHERE = os.fspath(_TESTS / "no" / "such" / "file")
@@ -21,6 +22,13 @@ import sitecustomize  # noqa: E402, F401
 
 # Where tests run in the background, programs that they start would be deaf to the Ctrl-C that is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is slow, not wrong; and a failure comes back when the tests are run again. What nobody has tried yet is
+# looked for by `pytest --hypothesis-profile=search`.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **_PATIENT)
+settings.register_profile("search", max_examples=1000, **_PATIENT)
+settings.load_profile("same")
 
 _OF_OTHERS = ("AWS_", "DOGBREED_", "BOTO_")
 # What makes programs think that they are in a terminal, or in none.

@@ -9,13 +9,9 @@ from typing import Any
 
 import pytest
 import training
-from hypothesis import settings
 
 from dogbreed.data.photoset import PhotoSet, read
 from dogbreed.data.sample import draw_sample
-
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")
