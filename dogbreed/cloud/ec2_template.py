@@ -158,12 +158,19 @@ class LaunchTemplate(Resource):
         )
 
     def update(self, found: Found) -> None:
-        """Add a version and make it the default; older ones stay, since machines may have been started from them."""
-        made = self._ec2.create_launch_template_version(
-            LaunchTemplateId=found.id, VersionDescription=self.wanted()["content"], LaunchTemplateData=self.data()
-        )
-        number = str(made["LaunchTemplateVersion"]["VersionNumber"])
-        self._ec2.modify_launch_template(LaunchTemplateId=found.id, DefaultVersion=number)
+        """Make the version of this content the default, and before that the version, unless an earlier command has
+        made it; others stay, since machines may have been started from them.
+        """
+        content = self.wanted()["content"]
+        pages = self._ec2.get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=found.id)
+        seen = [one for page in pages for one in page["LaunchTemplateVersions"]]
+        numbers = [one["VersionNumber"] for one in seen if one.get("VersionDescription") == content]
+        if not numbers:
+            made = self._ec2.create_launch_template_version(
+                LaunchTemplateId=found.id, VersionDescription=content, LaunchTemplateData=self.data()
+            )
+            numbers.append(made["LaunchTemplateVersion"]["VersionNumber"])
+        self._ec2.modify_launch_template(LaunchTemplateId=found.id, DefaultVersion=str(max(numbers)))
 
     def delete(self, found: Found) -> None:
         """Remove it with all versions."""

@@ -23,7 +23,7 @@ _TO = "ec2"
 # Balancer").
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
 HTTP, HTTPS = 80, 443
-_ACTIVE_S, _LOOK_S = 600.0, 1.0
+_LOOK_S = 1.0
 _IN_USE_S = 60.0
 _HEALTH: dict[str, Any] = {
     "HealthCheckProtocol": "HTTP",
@@ -205,7 +205,7 @@ class Balancer(_OfElb):
         return _named(lambda: self._elb.describe_load_balancers(Names=[self.name])["LoadBalancers"])
 
     def create(self) -> None:
-        """Make it, and wait until it is active: some minutes."""
+        """Make it."""
         wanted = self.wanted()
         self._elb.create_load_balancer(
             Name=self.name,
@@ -218,12 +218,14 @@ class Balancer(_OfElb):
         found = self.find()
         if found:
             self._put_attributes(found.id)
-        deadline = time.monotonic() + _ACTIVE_S
-        while (seen := self.seen()) and seen.get("State", {}).get("Code") not in ("active", "active_impaired"):
-            if seen["State"]["Code"] == "failed" or time.monotonic() > deadline:
-                words = seen["State"].get("Reason") or f"it is {seen['State']['Code']}"
-                raise DogbreedError(f"load balancer {self.name} does not become active: {words}", "dogbreed status")
-            time.sleep(_LOOK_S)
+
+    def ready(self) -> bool:
+        """Whether it is active, which takes some minutes; DogbreedError where AWS could not make it."""
+        state = (self.seen() or {}).get("State", {})
+        if state.get("Code") == "failed":
+            words = state.get("Reason") or "AWS says no more"
+            raise DogbreedError(f"load balancer {self.name} does not become active: {words}", "dogbreed status")
+        return state.get("Code") in ("active", "active_impaired")
 
     def update(self, found: Found) -> None:
         """Put back what differs; inside or outside cannot be changed."""

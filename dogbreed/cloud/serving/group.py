@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from dogbreed.cloud.errors import code, is_missing
 from dogbreed.cloud.roles import PROPAGATION_S
 from dogbreed.cloud.serving.balancer import TargetGroup
-from dogbreed.cloud.serving.machine_template import ServiceTemplate
+from dogbreed.cloud.serving.machine_template import ServiceTemplate, content_of
 from dogbreed.cloud.session import Aws, unpaired
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
@@ -31,7 +31,6 @@ _LOOK_S, _AGAIN_S, _TELL_S = 1.0, 3.0, 60.0
 # A launch that fails is tried again by the group, in another zone too.
 _FAILING_S = 45.0
 _GOING = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")
-_ENDED_WELL = ("Successful",)
 
 
 class Group(Resource):
@@ -57,7 +56,8 @@ class Group(Resource):
         self._has, self._goal, self._begun = 0, count, str(count)
 
     def wanted(self) -> Mapping[str, Any]:
-        """What its machines are made of, where they are, who asks them, and with how many it was begun.
+        """What its machines are made of, where they are, who asks them, with how many it was begun; and that it is
+        neither being renewed nor without any machine that answers, as a command leaves it that was killed.
 
         Not how many there are now: that is for scaling to say. Nothing where only the group itself is meant.
         """
@@ -69,6 +69,7 @@ class Group(Resource):
             "behind a balancer": self._behind,
             "begun with": str(self._count),
             "tags": self.aws.tags(_TO),
+            "going on": "",
         }
 
     def find(self) -> Found | None:
@@ -91,12 +92,13 @@ class Group(Resource):
             begun = str(self._count)
         self._goal = self._has if begun == str(self._count) else self._count
         content = {
-            "machines": self._made_of(_goal(going) or seen.get("LaunchTemplate", {})),
+            "machines": self._made_of(going, seen),
             "subnets": sorted(part.strip() for part in seen.get("VPCZoneIdentifier", "").split(",")),
             "behind a balancer": bool(seen.get("TargetGroupARNs")),
             "begun with": begun,
             "tags": self.aws.seen(tags, _TO),
             "wanted": seen["DesiredCapacity"],
+            "going on": self._going_on(going, seen),
         }
         return Found(
             seen["AutoScalingGroupARN"],
@@ -154,15 +156,15 @@ class Group(Resource):
             )
         if wanted["behind a balancer"] != has["behind a balancer"]:
             self._join_balancer()
-        renew = wanted["machines"] != has["machines"]
-        if renew:
+        if wanted["machines"] != has["machines"]:
             self._renew()
+        elif (refresh := self._refresh()) and refresh["Status"] in _GOING:
+            self._finish(refresh["InstanceRefreshId"])
         if wanted["begun with"] != has["begun with"]:
             self._resize()
         # Last, since it says that all before has been done.
         self._asg.create_or_update_tags(Tags=self._tags())
-        if not renew:
-            self._await_all(_START_S)
+        self._await_all(_START_S)
 
     def delete(self, found: Found) -> None:
         """End all machines and remove it; waits, since what the machines use cannot go before them."""
@@ -232,19 +234,17 @@ class Group(Resource):
             raise DogbreedError(f"there is no launch template {self.name}", "repeat the command")
         return {"LaunchTemplateId": found.id, "Version": str(found.content["version"])}
 
-    def _made_of(self, template: Mapping[str, Any]) -> str:
-        """The content of a version of the launch template; "" where it is gone, or no fixed version."""
-        if not template.get("LaunchTemplateId"):
-            return ""
-        try:
-            found = self.aws.client("ec2").describe_launch_template_versions(
-                LaunchTemplateId=template["LaunchTemplateId"], Versions=[template["Version"]]
-            )["LaunchTemplateVersions"]
-        except ClientError as error:
-            if is_missing(error):
-                return ""
-            raise
-        return str(found[0].get("VersionDescription", "")) if found else ""
+    def _made_of(self, refresh: Mapping[str, Any] | None, seen: Mapping[str, Any]) -> str:
+        """What its machines are made of, or will be by a renewal that goes on. One that was cancelled or has failed
+        leaves machines of both kinds.
+        """
+        if goal := _goal(refresh):
+            return content_of(self.aws, goal)
+        # While it is taken back, they become again what the group says.
+        parts = [seen] if refresh and refresh["Status"] == "RollbackInProgress" else [seen, *seen["Instances"]]
+        used = [one.get("LaunchTemplate", {}) for one in parts if _stays(one)]
+        versions = {(one.get("LaunchTemplateId"), one.get("Version")): one for one in used}
+        return ", ".join(sorted({content_of(self.aws, one) for one in versions.values()}))
 
     def _join_balancer(self) -> None:
         if self._behind:
@@ -282,10 +282,14 @@ class Group(Resource):
                 **({} if self._behind else {"InstanceWarmup": _GRACE_S}),
             },
         )["InstanceRefreshId"]
-        seen = self.seen() or {}
-        longest = _START_S + _EACH_S * int(seen.get("DesiredCapacity", 1))
-        status = self._await(lambda: self._over(began), longest)
-        if status["Status"] not in _ENDED_WELL:
+        self._finish(began)
+
+    def _finish(self, number: str) -> None:
+        """Wait for the end of a renewal. DogbreedError where the machines are not what they are to be then."""
+        longest = _START_S + _EACH_S * int((self.seen() or {}).get("DesiredCapacity", 1))
+        status = self._await(lambda: self._over(number), longest)
+        found = None if status["Status"] == "Successful" else self.find()
+        if found and found.content["machines"] != self.wanted()["machines"]:
             why = status.get("StatusReason") or "the new machines did not become healthy"
             raise DogbreedError(
                 f"group {self.name} was not renewed ({status['Status']}): {why}",
@@ -315,6 +319,18 @@ class Group(Resource):
         seen = self._refresh(number)
         return seen if seen and seen["Status"] not in _GOING else None
 
+    def _going_on(self, refresh: Mapping[str, Any] | None, seen: Mapping[str, Any]) -> str:
+        """What must end before it is as a deployment leaves it; who only looks need not ask the balancer."""
+        if refresh:
+            return str(refresh["Status"])
+        silent = self._template and seen["DesiredCapacity"] and not self._answering(seen)
+        return "no machine answers" if silent else ""
+
+    def _answering(self, seen: Mapping[str, Any]) -> int:
+        """How many machines are in service, and healthy where a balancer asks them."""
+        inside = sum(one["LifecycleState"] == "InService" for one in seen.get("Instances", ()))
+        return min(inside, TargetGroup(self.aws).healthy()) if self._behind and inside else inside
+
     # -- waiting
 
     def _await_all(self, longest_s: float) -> None:
@@ -323,10 +339,7 @@ class Group(Resource):
 
         def there() -> dict[str, Any] | None:
             seen = self.seen() or {}
-            inside = sum(one["LifecycleState"] == "InService" for one in seen.get("Instances", ()))
-            wanted = seen.get("DesiredCapacity", 0)
-            answer = TargetGroup(self.aws).healthy() if self._behind else inside
-            return seen if min(inside, answer) >= wanted else None
+            return seen if self._answering(seen) >= seen.get("DesiredCapacity", 0) else None
 
         self._await(there, longest_s, began)
 
@@ -366,9 +379,14 @@ class Group(Resource):
         return str(newest[0].get("StatusMessage", "a machine could not be started"))
 
 
+def _stays(part: Mapping[str, Any]) -> bool:
+    """Whether a machine counts; the group itself does, which has no such state."""
+    return not str(part.get("LifecycleState", "")).startswith(("Terminat", "Detach"))
+
+
 def _goal(refresh: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """What a renewal that goes on leads to; what was before, while it is taken back."""
-    if refresh is None or refresh["Status"] == "RollbackInProgress":
+    """What a renewal that goes on leads to; nothing while it is taken back or given up."""
+    if refresh is None or refresh["Status"] in ("RollbackInProgress", "Cancelling"):
         return None
     found: Mapping[str, Any] | None = refresh.get("DesiredConfiguration", {}).get("LaunchTemplate")
     return found

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from dogbreed import priced
 from dogbreed.cloud.ec2_template import Image, LaunchTemplate, find_image
+from dogbreed.cloud.errors import is_missing
 from dogbreed.cloud.serving.machine_boot import Boot, user_data
 from dogbreed.cloud.session import Aws, pairs
 from dogbreed.config import DeploySettings
@@ -76,6 +79,23 @@ class ServiceTemplate(LaunchTemplate):
         made["Monitoring"] = {"Enabled": False}
         made["TagSpecifications"] = [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")]
         return made
+
+
+def content_of(aws: Aws, version: Mapping[str, Any]) -> str:
+    """What a version of the launch template holds, as `ServiceTemplate.wanted` says it; "" where the version is gone,
+    or none that is fixed.
+    """
+    if not version.get("LaunchTemplateId"):
+        return ""
+    try:
+        found = aws.client("ec2").describe_launch_template_versions(
+            LaunchTemplateId=version["LaunchTemplateId"], Versions=[version["Version"]]
+        )["LaunchTemplateVersions"]
+    except ClientError as error:
+        if is_missing(error):
+            return ""
+        raise
+    return str(found[0].get("VersionDescription", "")) if found else ""
 
 
 def newest_image(aws: Aws) -> Image:
