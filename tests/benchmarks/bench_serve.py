@@ -1,6 +1,6 @@
 """Print how many photos a second `dogbreed serve` answers, beside plainer services, and what overload does to it.
 
-usage: python tests/benchmarks/bench_serve.py [SECONDS]
+usage: python tests/benchmarks/bench_serve.py [SECONDS] [SECONDS OF OVERLOAD]
 
 All on this machine, one service at a time, in turn so that a change of the machine's speed meets all alike: a
 MobileNetV2 in eager torch behind FastAPI, the same model in bare ONNX Runtime behind Starlette, and dogbreed.
@@ -8,7 +8,6 @@ MobileNetV2 in eager torch behind FastAPI, the same model in bare ONNX Runtime b
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import statistics
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench_predict import draw
+from http_load import Answer, Load
 
 from dogbreed.run import ONNX, STARTER
 
@@ -101,82 +101,21 @@ def memory(pid: int) -> float:
     return int(text.split("VmRSS:")[1].split()[0]) / 1024
 
 
-class Client:
-    """One connection that is kept; as little work as possible, since it shares the machine with the service."""
-
-    def __init__(self, port: int, photo: bytes) -> None:
-        self.port, self.photo = port, photo
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(photo)}\r\n\r\n"
-        self.request = head.encode() + photo
-
-    async def open(self) -> None:
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-
-    async def ask(self) -> tuple[int, float]:
-        """Status and seconds."""
-        began = time.perf_counter()
-        self.writer.write(self.request)
-        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-        await self.reader.readexactly(length)
-        return int(head.split()[1]), time.perf_counter() - began
-
-
-async def closed(port: int, photo: bytes, clients: int, seconds: float) -> list[float]:
-    """Seconds of each answer to clients that ask again as soon as they have one."""
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-
-    async def one() -> None:
-        client = Client(port, photo)
-        await client.open()
-        await client.ask()
-        while time.perf_counter() < end:
-            status, took = await client.ask()
-            assert status == 200, status
-            times.append(took)
-
-    await asyncio.gather(*(one() for _ in range(clients)))
-    return times
-
-
-async def opened(port: int, photo: bytes, rate: float, seconds: float) -> dict[int, list[float]]:
-    """Seconds of each answer by status, to requests that arrive whether or not there is an answer yet."""
-    said: dict[int, list[float]] = {}
-    idle: list[Client] = []
-    tasks = set()
-
-    async def one() -> None:
-        try:
-            client = idle.pop() if idle else Client(port, photo)
-            if not hasattr(client, "reader"):
-                await client.open()
-            status, took = await client.ask()
-            idle.append(client)
-        except (OSError, asyncio.IncompleteReadError):
-            status, took = 0, 0.0
-        said.setdefault(status, []).append(took)
-
-    began = time.perf_counter()
-    count = 0
-    while (now := time.perf_counter() - began) < seconds:
-        while count < now * rate:
-            task = asyncio.create_task(one())
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            count += 1
-        await asyncio.sleep(0.001)
-    await asyncio.gather(*tasks)
-    return said
-
-
 def centile(times: list[float], share: float) -> float:
     """Milliseconds."""
     return sorted(times)[min(len(times) - 1, int(len(times) * share))] * 1000
 
 
+def told(what: str, answers: list[Answer]) -> None:
+    """Print how long these answers took, and until they had arrived."""
+    seen, there = [answer.seen for answer in answers], [answer.there for answer in answers]
+    words = f"p50 {centile(seen, 0.5):.1f} ms  p99 {centile(seen, 0.99):.1f} ms"
+    print(f"{what}: {words}  (in the socket p50 {centile(there, 0.5):.1f} ms  p99 {centile(there, 0.99):.1f} ms)")
+
+
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 8.0
+    overload_s = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
     rates: dict[str, list[float]] = {"eager": [], "bare": [], "dogbreed": []}
     shown: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -186,8 +125,12 @@ def main() -> None:
         for _ in range(TURNS):
             for kind, figures in rates.items():
                 with service(kind, folder) as (port, pid):
-                    times = asyncio.run(closed(port, photo, CLIENTS, seconds))
-                    figures.append(len(times) / seconds)
+                    load = Load(port, photo)
+                    load.closed(CLIENTS, 1)
+                    answers = load.closed(CLIENTS, seconds)
+                    assert {answer.status for answer in answers} == {200}
+                    figures.append(len(answers) / seconds)
+                    times = [answer.seen for answer in answers]
                     shown[kind] = f"p50 {centile(times, 0.5):.0f} ms  p99 {centile(times, 0.99):.0f} ms"
                     shown[kind] += f"  {memory(pid):.0f} MiB"
         for kind, figures in rates.items():
@@ -196,14 +139,21 @@ def main() -> None:
             ratio = statistics.median(a / b for a, b in zip(rates["dogbreed"], rates[kind], strict=True))
             print(f"dogbreed / {kind}: {ratio:.2f}")
         with service("dogbreed", folder) as (port, pid):
-            quiet = asyncio.run(closed(port, photo, 1, seconds))
+            load = Load(port, photo)
+            load.closed(1, 1)
+            told("one client", load.closed(1, max(seconds, 5.0)))
             capacity = statistics.median(rates["dogbreed"])
-            before = memory(pid)
-            said = asyncio.run(opened(port, photo, OVERLOAD * capacity, 60))
-            print(f"one client: p50 {centile(quiet, 0.5):.1f} ms  p99 {centile(quiet, 0.99):.1f} ms")
-            print(f"{OVERLOAD} times the capacity for 60 s: {dict(Counter({s: len(t) for s, t in said.items()}))}")
-            print(f"accepted: p50 {centile(said[200], 0.5):.1f} ms  p99 {centile(said[200], 0.99):.1f} ms", end="  ")
+            before, spent = memory(pid), time.process_time()
+            answers = load.opened(OVERLOAD * capacity, overload_s)
+            spent = (time.process_time() - spent) / overload_s
+            counts = dict(Counter(answer.status for answer in answers))
+            print(f"{OVERLOAD} times the capacity for {overload_s:g} s: {counts}", end="  ")
             print(f"memory {before:.0f} -> {memory(pid):.0f} MiB")
+            told("accepted", [answer for answer in answers if answer.status == 200])
+            told("refused", [answer for answer in answers if answer.status == 503])
+            late = centile([answer.late for answer in answers], 0.99)
+            print(f"the load itself: {spent:.2f} of a core, p99 of its own delay in sending {late:.1f} ms")
+            told("one client again", load.closed(1, max(seconds, 5.0)))
 
 
 if __name__ == "__main__":

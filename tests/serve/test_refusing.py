@@ -156,6 +156,26 @@ def test_nothing_is_refused_while_there_is_room() -> None:
     assert talk(scenario, full=False) == {}
 
 
+def test_heads_that_arrive_together_do_not_all_find_the_same_free_thread() -> None:
+    async def main() -> None:
+        workers = Workers(Held(), 1, 2)  # type: ignore[arg-type]
+        refusals = Refusals(workers, Metrics(lambda: 0))
+        try:
+            # One for the thread and two that may wait; after a refusal one for the thread alone.
+            for places in (3, 1):
+                for _ in range(places):
+                    assert not refusals.is_due()
+                    refusals.spare()
+                assert refusals.is_due()
+                # Their tasks have begun, and nothing was queued: slow senders, who keep no place.
+                await asyncio.sleep(0)
+                assert not refusals.is_due()
+        finally:
+            workers.close()
+
+    asyncio.run(main())
+
+
 def test_the_log_is_told_how_many_there_were(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(PLAIN * 5 + CHUNKED * 2)
