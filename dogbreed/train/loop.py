@@ -139,7 +139,14 @@ def train(
             extra = {_AVERAGED + name: value for name, value in averaged.items()}
             checkpoint.write(run, module, optimizer, best | extra, progress)
 
+    def write_down() -> None:
+        if leader and progress.history:
+            lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
+            write_atomically(run / METRICS, lines.encode())
+
     # ---- the loop
+    # Another machine may have begun this run: of it only the checkpoint came here, perhaps with nothing left to train.
+    write_down()
     last_told, last_saved = 0.0, time.perf_counter()
     while progress.epoch < settings.epochs and not _is_stale(progress, settings.patience):
         epoch, first, began = progress.epoch, progress.step, time.perf_counter()
@@ -199,9 +206,7 @@ def train(
         progress.seconds += ended - counted
         last_saved = time.perf_counter()
         save()
-        if leader:
-            lines = "".join(json.dumps(entry) + "\n" for entry in progress.history)
-            write_atomically(run / METRICS, lines.encode())
+        write_down()
         say("epoch", **line, best=progress.best_epoch == epoch)
 
     # ---- the best weights, measured on splits that no step has seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,5 +226,20 @@ def test_resuming_after_the_last_step_of_an_epoch_evaluates_it(
     assert training.train_here(run)[-1]["event"] == "done"
     whole = training.begin(tmp_path / "whole", photos, **settings)
     training.train_here(whole)
+    assert training.digest(run) == training.digest(whole)
+    assert training.epochs_written(run) == [1, 2, 3]
+
+
+def test_with_nothing_left_to_train_another_machine_finishes_from_the_checkpoint_alone(
+    tmp_path: Path, photos: PhotoSet
+) -> None:
+    """Stopped after its last epoch, a job on AWS leaves the checkpoint and nothing else."""
+    settings = HEAD | {"epochs": 3}
+    whole = training.begin(tmp_path / "whole", photos, **settings)
+    training.train_here(whole)
+    run = training.begin(tmp_path / "run", photos, **settings)
+    (run / checkpoint.FILE).parent.mkdir(exist_ok=True)
+    shutil.copy(whole / checkpoint.FILE, run / checkpoint.FILE)
+    assert training.train_here(run)[-1]["event"] == "done"
     assert training.digest(run) == training.digest(whole)
     assert training.epochs_written(run) == [1, 2, 3]
