@@ -12,26 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dogbreed import priced
-from dogbreed.cloud import running
+from dogbreed.cloud import running, scaling, training_ec2
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import GROUP, SecurityGroup
 from dogbreed.cloud.policies import EC2_TRAINING, KINDS
 from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.serving import deployment
+from dogbreed.cloud.serving import deployment, image
 from dogbreed.cloud.session import PROJECT_TAG, Aws
 from dogbreed.plan import Found, Plan, Resource, Step
 from dogbreed.priced import Price
 
-# Each has `resources(aws) -> list[Resource]`: what it can have made, in the order in which it is made.
-MODULES = ("training_sagemaker", "training_ec2")
 # Rows that the ledger of runs accounts for.
 _TRAINING = ("training run", "training job")
 _AT_ONCE = 8
@@ -84,11 +80,7 @@ def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
     profiles = [InstanceProfile(aws, role) for role in roles if role.of in (EC2_TRAINING, EC2_SERVICE)]
     found: list[Resource] = [Bucket(aws), *roles, *profiles]
     found += [SecurityGroup(aws, vpc) for vpc in _vpcs(aws)]
-    for name in MODULES:
-        # A way of training may be absent from a build.
-        if find_spec(f"dogbreed.cloud.{name}"):
-            listing = getattr(import_module(f"dogbreed.cloud.{name}"), "resources", None)
-            found += listing(aws) if listing else []
+    found += training_ec2.resources(aws)
     # What runs is looked up here for all of them, machine by machine.
     found = [one for one in found if one.kind not in running.GROUPED]
     services = _services(aws)
@@ -100,14 +92,11 @@ def resources(aws: Aws, *, data: bool = False) -> list[Resource]:
 
 
 def _services(aws: Aws) -> list[Resource]:
-    """The image, what each door has deployed, and what scales it; a build may lack some of these."""
-    found: list[Resource] = []
-    if find_spec("dogbreed.cloud.serving.image"):
-        found += import_module("dogbreed.cloud.serving.image").everything(aws)
-    for to in deployment.here():
+    """The image, what each door has deployed, and what scales it."""
+    found = list(image.everything(aws))
+    for to in deployment.DOORS:
         found += deployment.door(to).everything(aws)
-    if find_spec("dogbreed.cloud.scaling"):
-        found += import_module("dogbreed.cloud.scaling").everything(aws)
+    found += scaling.everything(aws)
     # Roles are listed once for all, and go after everything that runs with them.
     return [one for one in found if not isinstance(one, Role)]
 

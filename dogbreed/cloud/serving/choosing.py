@@ -89,7 +89,7 @@ def _noted(here: Option, there: Option) -> Option:
 
 def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool) -> list[Option]:
     found = []
-    for to in deployment.here():
+    for to in deployment.DOORS:
         one = wanted.through(to)
         module = deployment.door(to)
         month, note = None, ""

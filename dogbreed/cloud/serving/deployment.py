@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dogbreed.errors import DogbreedError
@@ -104,18 +103,6 @@ def enough(instance_type: str, requests_per_month: float, least: int) -> int:
 
 
 def door(to: str) -> Door:
-    """The module of a door; DogbreedError where this build has none."""
-    if not is_here(to):
-        raise DogbreedError(f"this build of dogbreed cannot deploy to {to}", f"one of: {', '.join(here())}")
+    """The module of a door, which is loaded when it is asked for."""
     module: Door = import_module(f"dogbreed.cloud.serving.{DOORS[to]}")
     return module
-
-
-def here() -> list[str]:
-    """The doors of this build."""
-    return [to for to in DOORS if is_here(to)]
-
-
-def is_here(to: str) -> bool:
-    """Whether this build has the door."""
-    return find_spec(f"dogbreed.cloud.serving.{DOORS[to]}") is not None

@@ -14,7 +14,7 @@ from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.policies_serving import LAMBDA
 from dogbreed.cloud.roles import Role
 from dogbreed.cloud.serving import client as asking
-from dogbreed.cloud.serving import front, function_code
+from dogbreed.cloud.serving import ending, front, function_code
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.function_alias import Alias, Provisioned, Url, extras, unasked, ways
 from dogbreed.cloud.serving.function_need import Need, measured
@@ -66,8 +66,6 @@ def resources(wanted: Deployment) -> list[Resource]:
 
 def surplus(wanted: Deployment) -> list[Resource]:
     """Copies, an address and an end that are not wanted any more."""
-    from dogbreed.cloud.serving import ending
-
     own, function = wanted.settings, Function(wanted.aws, wanted.name)
     old = unasked(function, own.provisioned_concurrency, url=own.function_url == "iam")
     return old if own.ttl else [*old, *ending.everything(wanted.aws, _TO)]
@@ -75,8 +73,6 @@ def surplus(wanted: Deployment) -> list[Resource]:
 
 def everything(aws: Aws) -> list[Resource]:
     """For status and destroy."""
-    from dogbreed.cloud.serving import ending
-
     function = Function(aws, aws.name(_TO))
     made: list[Resource] = [_logs(aws), function, Alias(function), Provisioned(function), Url(function)]
     return [*made, *ending.everything(aws, _TO)]
@@ -131,8 +127,4 @@ def _logs(aws: Aws) -> ServiceLogs:
 
 
 def _end(wanted: Deployment) -> list[Resource]:
-    if not wanted.settings.ttl:
-        return []
-    from dogbreed.cloud.serving import ending
-
-    return ending.resources(wanted)
+    return ending.resources(wanted) if wanted.settings.ttl else []

@@ -12,7 +12,7 @@ from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup
 from dogbreed.cloud.policies_serving import ENDPOINT
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import alarms, component
+from dogbreed.cloud.serving import alarms, component, ending, front, image
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.hosted import (
     Configuration,
@@ -55,7 +55,6 @@ def basis(wanted: Deployment, *, group: SecurityGroup | None) -> list[Resource]:
     aws = wanted.aws
     made: list[Resource] = [Bucket(aws), Role(aws, ENDPOINT, image=wanted.settings.image)]
     if not wanted.settings.image:
-        image = import_module("dogbreed.cloud.serving.image")
         made += image.resources(aws, tell=wanted.detail)
     made += [group] if group else []
     return [
@@ -73,7 +72,7 @@ def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) ->
     aws, own = wanted.aws, wanted.settings
     data = ModelData(aws, run)
     container = {
-        "Image": own.image or import_module("dogbreed.cloud.serving.image").uri(aws),
+        "Image": own.image or image.uri(aws),
         "ModelDataUrl": data.uri,
         # The challenger's figures are its own, or its unsure photos would take back an update of the other.
         "Environment": environment(wanted.name if run is wanted.run else f"{wanted.name}-shadow"),
@@ -109,9 +108,9 @@ def around(wanted: Deployment) -> list[Resource]:
     """What comes after the endpoint: the function in front of it, and its end."""
     made: list[Resource] = []
     if wanted.settings.front:
-        made += import_module("dogbreed.cloud.serving.front").resources(wanted)
+        made += front.resources(wanted)
     if wanted.settings.ttl:
-        made += import_module("dogbreed.cloud.serving.ending").resources(wanted)
+        made += ending.resources(wanted)
     return made
 
 
@@ -119,7 +118,7 @@ def with_front(wanted: Deployment, alone: Month, requests: float, seconds: float
     """`alone`, and a function in front that waits `seconds` for each answer."""
     if not wanted.settings.front:
         return alone
-    more: Month = import_module("dogbreed.cloud.serving.front").monthly(wanted, requests, seconds)
+    more: Month = front.monthly(wanted, requests, seconds)
     by_use = None if more.by_use is None or alone.by_use is None else alone.by_use + more.by_use
     return Month(alone.fixed + more.fixed, by_use, alone.instances)
 
@@ -142,10 +141,9 @@ def surplus(wanted: Deployment, configuration: Configuration, used: set[str]) ->
             used |= models_in(seen_or_none(one.describe) or {})
     old: list[Resource] = [one for one in models(aws, to) if one.name not in used]
     old += [one for one in configs if one.name not in keep]
-    if find_spec("dogbreed.cloud.serving.front"):
-        old += import_module("dogbreed.cloud.serving.front").surplus(wanted)
+    old += front.surplus(wanted)
     if not wanted.settings.ttl:
-        old += optional("ending", aws, to)
+        old += ending.everything(aws, to)
     return old
 
 
@@ -155,7 +153,7 @@ def everything(aws: Aws, to: str) -> list[Resource]:
     found: list[Resource] = [ServiceLogs(aws, f"{LOG_GROUPS}/{name}"), *models(aws, to), *configurations(aws, to)]
     found += [_component_logs(aws), *alarms.named(aws, to)] if to == "endpoint" else []
     copies = [component.Component(aws)] if to == "endpoint" else []
-    return [*found, Endpoint(aws, to), *copies, *optional("front", aws, to), *optional("ending", aws, to)]
+    return [*found, Endpoint(aws, to), *copies, *front.everything(aws, to), *ending.everything(aws, to)]
 
 
 def optional(module: str, aws: Aws, to: str) -> list[Resource]:
