@@ -97,7 +97,7 @@ def make_policy(
         many = statements if isinstance(statements, list) else [statements]
         policy.statements = tuple(_statement(one, index, policy) for index, one in enumerate(many))
     if kind is None:
-        policy.kind, policy.kind_known = guess_kind(policy), False
+        policy.kind = guess_kind(policy)
     return policy
 
 

@@ -121,8 +121,6 @@ class Policy:
     attached_to: str = ""
     # The ARN of a managed policy; aws:policy/... is AWS's own.
     arn: str = ""
-    # Whether the kind was read from where it stands; False when it was guessed from the statements.
-    kind_known: bool = True
 
     @property
     def location(self) -> Location:

@@ -1,1 +1,1 @@
-"""How many of which machines: chosen by price and speed."""
+"""How many of which machines: chosen by price and speed, simulated on traffic, and measured under load."""

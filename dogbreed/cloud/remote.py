@@ -168,7 +168,7 @@ class Backend(Protocol):
         """Ask for an end with a checkpoint; returns at once, also where it has ended already."""
 
     def fetch(self, run: RemoteRun, folder: Path) -> None:
-        """Put the files of `dogbreed.train.finish.BROUGHT_HOME` of a finished run into `folder`."""
+        """Put the files of `dogbreed.run.BROUGHT_HOME` of a finished run into `folder`."""
 
 
 def backend(aws: Aws, run: RemoteRun) -> Backend:

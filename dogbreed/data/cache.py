@@ -1,6 +1,6 @@
-"""What scanning found out about each file, remembered between runs in the user's cache folder.
+"""The user's cache folder, and in it what scanning found out about each file.
 
-An entry counts only while the file's size, time and inode are the same; a damaged cache is thrown away.
+What was found out counts only while the file's size, time and inode are the same; a damaged cache is thrown away.
 """
 
 from __future__ import annotations

@@ -59,6 +59,13 @@ def page(told: dict[str, Any], name: str, found: list[Any], most: int) -> dict[s
     return {name: found[start : start + size]} | more
 
 
+def between(told: dict[str, Any], name: str, moment: datetime) -> bool:
+    """Whether `moment` lies within a list's parameters, such as CreationTimeAfter and CreationTimeBefore."""
+    after, before = told.get(f"{name}After"), told.get(f"{name}Before")
+    plain = moment.replace(tzinfo=None)
+    return (after is None or plain > after) and (before is None or plain < before)
+
+
 @dataclass
 class Call:
     """One request: `params` as boto3 was given them, without bodies that are streamed; `passes` are ARNs of roles."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from dogbreed.rehearse.calls import page
+from dogbreed.rehearse.calls import between, page
 from dogbreed.rehearse.sagemaker_rules import invalid
 
 _PAGE = 10
@@ -80,14 +80,9 @@ def tags_of(told: dict[str, Any]) -> dict[str, str]:
 
 
 def _listed(record: Record, told: dict[str, Any]) -> bool:
-    def between(moment: datetime, name: str) -> bool:
-        after, before = told.get(f"{name}After"), told.get(f"{name}Before")
-        plain = moment.replace(tzinfo=None)
-        return (after is None or plain > after) and (before is None or plain < before)
-
     return (
         told.get("NameContains", "").lower() in record.name.lower()
         and told.get("StatusEquals", record.status) == record.status
-        and between(record.created, "CreationTime")
-        and between(record.changed, "LastModifiedTime")
+        and between(told, "CreationTime", record.created)
+        and between(told, "LastModifiedTime", record.changed)
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dogbreed.rehearse import tagging
-from dogbreed.rehearse.calls import PASS, AwsError, Passed, page
+from dogbreed.rehearse.calls import PASS, AwsError, Passed, between, page
 from dogbreed.rehearse.sagemaker_job import Job
 from dogbreed.rehearse.sagemaker_rules import check, invalid, name_is_taken
 from dogbreed.rehearse.sagemaker_run import Run
@@ -199,16 +198,11 @@ def add(cloud: Cloud) -> None:
 
 
 def _listed(job: Job, told: dict[str, Any]) -> bool:
-    def between(moment: datetime, name: str) -> bool:
-        after, before = told.get(f"{name}After"), told.get(f"{name}Before")
-        plain = moment.replace(tzinfo=None)
-        return (after is None or plain > after) and (before is None or plain < before)
-
     pool = (job.warm_pool or {}).get("Status")
     return (
         told.get("NameContains", "") in job.name
         and told.get("StatusEquals", job.status) == job.status
         and told.get("WarmPoolStatusEquals", pool) == pool
-        and between(job.created, "CreationTime")
-        and between(job.changed, "LastModifiedTime")
+        and between(told, "CreationTime", job.created)
+        and between(told, "LastModifiedTime", job.changed)
     )

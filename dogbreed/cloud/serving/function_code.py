@@ -29,8 +29,8 @@ from dogbreed.plan import Found, Resource
 from dogbreed.run import MODEL, ONNX, Run
 
 FILE = "function.zip"
-# AWS's limits: of all files unpacked, and of a zip that is sent with the call that makes the function.
-UNPACKED_MB, DIRECT_MB = 250, 50
+# AWS's limit of all files unpacked.
+UNPACKED_MB = 250
 _ROOT = Path(dogbreed.__file__).parent
 _BOTH = ("__init__", "errors", "serve/__init__", "serve/asked", "serve/problems", "serve/lambda_event")
 _FRONT = ("serve/lambda_front",)

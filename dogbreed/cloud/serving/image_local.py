@@ -18,8 +18,8 @@ from dogbreed.cloud.serving.image_context import Context
 from dogbreed.errors import DogbreedError
 from dogbreed.plan import Found, Resource
 
-# The first two are taken by themselves; who builds with buildah says so.
-ENGINES, NAMED_ONLY = ("docker", "podman"), ("buildah",)
+# Those that are taken by themselves; who builds with buildah says so.
+ENGINES = ("docker", "podman")
 _LAST_LINES = 12
 # Else Docker adds a record of the build, which makes a list out of the image, and such a list Lambda does not take.
 _PLAIN = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
