@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,8 @@ _HOUR_S = 3600
 # More machines than this are another kind of problem.
 _MOST = 64
 _MEMORY_GIB = 4
+# Where prices are known best; they order types alike in all regions.
+REFERENCE = "us-east-1"
 # Shares of the fixed number to keep in quiet hours, and how full a machine may get: what is tried.
 _FEWEST, _FULL = (1 / 4, 1 / 2), (0.5, 0.75)
 _FINEST = 16
@@ -116,7 +118,7 @@ def options(
     for one in sorted(found, key=lambda one: one.machines):
         best.setdefault((one.type, one.scales), one)
     found = list(best.values())
-    return sorted(found, key=lambda one: (one.month is None, one.month or 0, one.vcpu, one.type))
+    return sorted(found, key=_order)
 
 
 def by_use(trace: Trace, service_s: float, prices: Prices, region: str) -> list[ByUse]:
@@ -129,6 +131,14 @@ def by_use(trace: Trace, service_s: float, prices: Prices, region: str) -> list[
         ByUse("lambda", of_lambda and cents(of_lambda), f"1769 MB; {cold}"),
         ByUse("serverless", serverless and cents(serverless), f"3072 MB; {cold}"),
     ]
+
+
+def priced_in(found: list[Option], prices: Prices, region: str) -> tuple[list[Option], str]:
+    """The same, and the region whose prices they have: another one where none is known in theirs."""
+    if not found or any(one.month is not None for one in found):
+        return found, region
+    there = [replace(one, month=_month(prices, REFERENCE, one.type, one.machines)) for one in found]
+    return sorted(there, key=_order), REFERENCE
 
 
 def even(rate: float) -> Trace:
@@ -153,13 +163,23 @@ def busiest(trace: Trace) -> Trace:
     return Trace(trace.counts[begin : begin + steps], trace.step_s)
 
 
+def _order(one: Option) -> tuple[bool, Decimal, int, str]:
+    """The cheapest first, of equally cheap ones the later generation: c6i before c5."""
+    age = "".join(chr(255 - ord(sign)) for sign in one.type)
+    return one.month is None, one.month or Decimal(0), one.vcpu, age
+
+
+def _month(prices: Prices, region: str, kind: str, machines: float) -> Decimal | None:
+    figure = prices.hourly(kind, region, "hosting")
+    return None if figure is None else cents(figure.usd * Decimal(str(round(machines * HOURS_A_MONTH, 6))))
+
+
 def _options(vcpu: int, way: _Way, machines: float, p99_s: float, prices: Prices, region: str) -> Iterator[Option]:
-    hours = Decimal(str(round(machines * HOURS_A_MONTH, 6)))
     for one in prices.instances.values():
         if one.vcpu == vcpu and _fits(one):
-            figure = prices.hourly(f"ml.{one.name}", region, "hosting")
-            month = None if figure is None else cents(figure.usd * hours)
-            yield Option(f"ml.{one.name}", vcpu, *way, p99_s * 1000, machines, month)
+            name = f"ml.{one.name}"
+            month = _month(prices, region, name, machines)
+            yield Option(name, vcpu, *way, p99_s * 1000, machines, month)
 
 
 def _fixed(hour: Trace, instance: Instance) -> Iterator[tuple[int, Result]]:

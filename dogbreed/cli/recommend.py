@@ -58,9 +58,10 @@ def recommend(
     trace, prices = _trace(traffic, hours, seed), Prices.load()
     with ui.progress("replaying", None, "sizes", when=not ui.json) as advance:
         found = recommending.options(trace, service, goal, prices, region, lambda words: advance(words=words))
-    by_use = recommending.by_use(trace, service, prices, region)
+    found, there = recommending.priced_in(found, prices, region)
+    by_use = recommending.by_use(trace, service, prices, there)
     best = next(iter(found), None)
-    commands = _commands(best, by_use) if best else []
+    commands = _commands(best, by_use, "" if there == region else f" in {there}") if best else []
     if ui.json:
         ui.answer(
             {
@@ -68,6 +69,7 @@ def recommend(
                 "p99_ms": goal * 1000,
                 "requests": trace.requests,
                 "hours": trace.seconds / 3600,
+                "prices_of": there,
                 "options": [one.to_json() for one in found],
                 "by_use": [{"to": one.to, "usd_per_month": one.month and str(one.month)} for one in by_use],
                 "commands": commands,
@@ -78,7 +80,13 @@ def recommend(
             f"{trace.requests:,} requests in {trace.seconds / 3600:g} h; a photo takes {service * 1000:g} ms ({source})"
         )
         ui.note("assumed: as long on every type, one photo at a time on each vCPU; prices of " + prices.date)
-        _table(found, by_use)
+        if there != region:
+            ui.note(
+                f"prices are those of {there}: those of {region} are not known here; dogbreed cost --refresh reads them"
+            )
+        elif None in [*(one.month for one in found), *(one.month for one in by_use)]:
+            ui.note(f"not all prices of {region} are known here; dogbreed cost --refresh reads them")
+        _table(found, by_use, "$/month" if there == region else f"$/month in {there}")
     if best is None:
         ui.note(f"no type holds p99 <= {goal * 1000:g} ms with 64 machines: allow more time, or share the traffic out")
         raise typer.Exit(EXIT_FOUND)
@@ -123,7 +131,7 @@ def _trace(text: str, hours: float, seed: int) -> Trace:
     return even(rate)
 
 
-def _commands(best: Option, by_use: list[ByUse]) -> list[str]:
+def _commands(best: Option, by_use: list[ByUse], where: str) -> list[str]:
     """What makes the first choice, and the service by the call where that costs less."""
     made = [f"dogbreed deploy --to endpoint --instance-type {best.type} --instances {best.smallest}"]
     if best.scales:
@@ -131,11 +139,11 @@ def _commands(best: Option, by_use: list[ByUse]) -> list[str]:
     cheaper = [one for one in by_use if one.month is not None and best.month is not None and one.month < best.month]
     if cheaper:
         least = min(cheaper, key=lambda one: one.month or 0)
-        made.append(f"dogbreed deploy --to {least.to}  # {dollars(least.month)} a month")
+        made.append(f"dogbreed deploy --to {least.to}  # {dollars(least.month)} a month{where}")
     return made
 
 
-def _table(found: list[Option], by_use: list[ByUse]) -> None:
+def _table(found: list[Option], by_use: list[ByUse], month: str) -> None:
     rows: list[list[Any]] = [
         [
             one.type,
@@ -147,7 +155,7 @@ def _table(found: list[Option], by_use: list[ByUse]) -> None:
         for one in found[:_SHOWN]
     ]
     rows += [[one.to, "by the call", "-", "cold starts", dollars(one.month)] for one in by_use]
-    ui.table(("type", "machines", "target", "p99 ms", "$/month"), rows, numbers=("p99 ms", "$/month"))
+    ui.table(("type", "machines", "target", "p99 ms", month), rows, numbers=("p99 ms", month))
     for one in by_use:
         ui.note(f"{one.to}: {one.note}")
     if len(found) > _SHOWN:

@@ -71,6 +71,15 @@ def test_an_unknown_price_stays_unknown_and_comes_last() -> None:
     assert unknown == sorted(unknown)
 
 
+def test_where_no_price_is_known_those_of_another_region_are_shown_as_that() -> None:
+    abroad = recommend.options(recommend.even(1), 0.02, 0.2, PRICES, "eu-central-1")
+    assert {one.month for one in abroad} == {None}
+    shown, region = recommend.priced_in(abroad, PRICES, "eu-central-1")
+    at_home = recommend.options(recommend.even(1), 0.02, 0.2, PRICES, "us-east-1")
+    assert (shown, region) == (at_home, "us-east-1")
+    assert recommend.priced_in(at_home, PRICES, "us-east-1") == (at_home, "us-east-1")
+
+
 def test_the_busiest_hour() -> None:
     counts = np.full(24 * 60, 10, np.int64)
     counts[600:660] = 50
