@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 
-def dogbreed(*words: object, cwd: Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def dogbreed(*words: object, cwd: Path, timeout: float = 400, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dogbreed", *map(str, words)]
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | environment, timeout=timeout

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,25 @@ def epochs(run: str) -> list[int]:
 
 def until_epoch(run: str, epoch: int) -> None:
     until(lambda: epoch in epochs(run), _PATIENCE_S)
+
+
+@contextmanager
+def standing_still(run: str) -> Iterator[None]:
+    """The job's processes wait meanwhile: on a slow machine it would be over before a command has reached it."""
+    name = f"TRAINING_JOB_NAME=dogbreed-{run}-".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if name in (process / "environ").read_bytes():
+                found.append(int(process.name))
+                os.kill(found[-1], signal.SIGSTOP)
+    assert found
+    try:
+        yield
+    finally:
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def ended(run: str, attempt: int = 1) -> dict[str, Any]:
@@ -219,12 +238,14 @@ def test_stopped_and_resumed_it_reaches_the_same_weights_within_one_budget(
     with launching(photos, *FINETUNE, "--max-usd", 1, cwd=tmp_path) as launcher:
         run = first_run()
         until_epoch(run, 1)
-        # Ctrl-C lets go of the run, and says how to come back.
-        launcher.send_signal(signal.SIGINT)
-        _, told = launcher.communicate(timeout=60)
+        with standing_still(run):
+            # Ctrl-C lets go of the run, and says how to come back.
+            launcher.send_signal(signal.SIGINT)
+            _, told = launcher.communicate(timeout=_PATIENCE_S)
+            stopped = dogbreed("stop", run, cwd=tmp_path)
     assert launcher.returncode == 130, told
     assert f"dogbreed logs {run} --follow" in told and f"dogbreed stop {run}" in told
-    assert dogbreed("stop", run, cwd=tmp_path).returncode == 0
+    assert stopped.returncode == 0, stopped.stderr
     first = ended(run)
     assert first["TrainingJobStatus"] == "Stopped"
     assert dogbreed("pull", run, cwd=tmp_path).returncode == 1
