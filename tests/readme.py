@@ -124,7 +124,7 @@ for words in {HELP!r}:
     look = {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
     plain = {key: value for key, value in os.environ.items() if key not in ("FORCE_COLOR", "GITHUB_ACTIONS")}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, env=plain | look, timeout=60
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, env=plain | look, timeout=300
     )
     texts = result.stdout.split(_SEPARATOR)[: len(HELP)]
     lines = (re.sub(r" +\n", "\n", text).strip() for text in texts)

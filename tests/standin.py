@@ -19,7 +19,7 @@ import pytest
 from dogbreed.rehearse.state import Server, StandIn
 
 QUICK = {"REHEARSE_GRACE_S": "3", "REHEARSE_SPOT_BACK_S": "0.2"}
-_WAIT_S = 90
+_WAIT_S = 300
 
 
 @pytest.fixture(scope="session")

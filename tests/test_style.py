@@ -169,7 +169,7 @@ def loaded(code: str, **environment: str) -> set[str]:
     ending = "\nimport sys\nsys.stderr.write('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))"
     command = [sys.executable, "-c", code + ending]
     result = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | environment, timeout=60
+        command, capture_output=True, text=True, check=True, env=os.environ | environment, timeout=300
     )
     return set(result.stderr.splitlines()[-1].split())
 
@@ -204,7 +204,7 @@ except SystemExit:
 def test_completion_completes() -> None:
     command = [Path(sys.executable).with_name("dogbreed")]
     words = {"_DOGBREED_COMPLETE": "complete_bash", "COMP_WORDS": "dogbreed tra", "COMP_CWORD": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | words, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | words, timeout=300)
     assert result.stdout.split() == ["train", "train-sagemaker", "train-ec2"], result.stderr
 
 

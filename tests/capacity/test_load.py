@@ -286,7 +286,7 @@ def test_what_was_measured_is_kept_when_it_is_interrupted(tmp_path: Path) -> Non
             while "/s answered" not in testing.stderr.readline():
                 assert testing.poll() is None
             testing.send_signal(signal.SIGINT)
-            shown, said = testing.communicate(timeout=30)
+            shown, said = testing.communicate(timeout=300)
     assert testing.returncode == 130 and "interrupted" in said and "Traceback" not in said, said
     (kept,) = (tmp_path / "runs" / "loadtests").iterdir()
     steps = json.loads(kept.read_text())["steps"]

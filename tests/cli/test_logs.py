@@ -84,7 +84,7 @@ def test_it_follows_until_it_is_interrupted(account: Server, tmp_path: Path) -> 
         write(ENDPOINT, "main/i-1", (0, "second"))
         assert texts(following.stdout.readline()) == ["second"]
         following.send_signal(signal.SIGINT)
-        rest, said = following.communicate(timeout=30)
+        rest, said = following.communicate(timeout=300)
     assert (following.returncode, rest) == (130, "")
     assert "Traceback" not in said and len(said.splitlines()) <= 1, said
 

@@ -41,7 +41,7 @@ def dogbreed(
     command = [sys.executable, "-m", "dogbreed", *words]
     environment = {**clean, **environment}
     done = subprocess.run(
-        command, cwd=folder, input=stdin, capture_output=True, env=environment, timeout=60, check=False
+        command, cwd=folder, input=stdin, capture_output=True, env=environment, timeout=300, check=False
     )
     result = subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
     assert result.returncode == code, result.stderr
@@ -167,7 +167,7 @@ def test_a_file_name_does_not_steer_the_terminal(here: Path) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
     command = f"{sys.executable} -m dogbreed predict {'one.jpg ' * 40} | head -1"
-    done = subprocess.run(["bash", "-c", command], cwd=here, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], cwd=here, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.startswith("one.jpg\t")
     assert done.stderr.count("\n") == 1
 
@@ -181,7 +181,7 @@ def test_an_interrupt_ends_the_list_and_says_130(here: Path) -> None:
         assert process.stdout
         begun = process.stdout.readline() + process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert errors.splitlines()[-1] == b"interrupted"
     assert 1 <= len(json.loads(begun + rest)) < 1500
@@ -200,7 +200,7 @@ finally:
 
 def loaded(folder: Path, *words: str) -> set[str]:
     command = [sys.executable, "-c", LOADED.format(words=list(words))]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     return set(done.stderr.splitlines()[-1].split())
 
 

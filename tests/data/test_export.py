@@ -78,7 +78,7 @@ def test_killed_midway_there_is_no_half_split(tmp_path: Path, look_at: Look) -> 
     photos = look_at(tree(tmp_path / "in", {"pug": 4, "boxer": 4}))
     child = multiprocessing.get_context("fork").Process(target=_write_and_die, args=(photos, tmp_path / "out"))
     child.start()
-    child.join(30)
+    child.join(300)
     assert child.exitcode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     assert list(tmp_path.glob(".out-*.tmp/train/*/*.jpg"))

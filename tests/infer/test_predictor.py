@@ -95,7 +95,7 @@ def test_a_slow_photo_stops_neither_the_others_nor_the_end(predictor: Predictor)
     release = threading.Event()
 
     def slow() -> bytes:
-        release.wait(30)
+        release.wait(300)
         return b""
 
     quick = [Source(str(i), lambda: b"x") for i in range(5)]

@@ -109,7 +109,7 @@ def test_tls_with_the_certificate_of_acm_and_http_that_leads_there(account: Serv
         Certificates=[{"CertificateArn": arn}], DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
     )  # fmt: skip
     host, port = made["DNSName"].split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection = http.client.HTTPConnection(host, int(port), timeout=300)
     connection.request("GET", "/photos?x=1", headers={"Host": "dogs.example.org"})
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("Location")) == (301, "https://dogs.example.org:443/photos?x=1")
@@ -150,7 +150,7 @@ def test_one_zone_is_not_enough_and_the_same_again_is_no_error(account: Server) 
 def both_ends(sent: bytes) -> Stream:
     near, far = socket.socketpair()
     threading.Thread(target=lambda: (near.sendall(sent), near.close()), daemon=True).start()
-    far.settimeout(10)
+    far.settimeout(300)
     return Stream(far)
 
 

@@ -43,7 +43,7 @@ def ask(url: str, body: bytes | None = None, *, sign: str = "", **headers: str) 
         SigV4Auth(credentials, sign, "eu-west-1").add_auth(request)
         headers = dict(request.headers.items())
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=300) as response:
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()

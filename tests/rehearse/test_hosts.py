@@ -88,7 +88,7 @@ def test_nothing_is_left_however_the_server_ends(
         jobs.start("long", standin.role(), f"setsid sleep {mark} & sleep {mark}", ResourceConfig=jobs.hosts(2))
         standin.until(lambda: len(running(mark)) >= 4)
         os.kill(server.pid, how)
-        standin.until(lambda: not running(mark) and find(server.folder) is None, 20)
+        standin.until(lambda: not running(mark) and find(server.folder) is None)
     assert traces() == before
 
 

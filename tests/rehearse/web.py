@@ -107,7 +107,7 @@ def template(text: str, name: str = "machines") -> tuple[str, str]:
 
 def ask(address: str, path: str = "/", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """Status and body from a load balancer."""
-    connection = http.client.HTTPConnection(address, timeout=30)
+    connection = http.client.HTTPConnection(address, timeout=300)
     try:
         connection.request("POST" if body else "GET", path, body, headers)
         answer = connection.getresponse()

@@ -139,12 +139,12 @@ class Image:
     def run(self, *words: str, entry: list[str] | None = None, **variables: str) -> tuple[int, str]:
         """Exit code and output."""
         process = self.start(*words, entry=entry, variables=variables)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=300)
         return process.returncode, said
 
 
 def buildah(*words: str) -> str:
-    return subprocess.run(["buildah", *words], capture_output=True, text=True, check=True, timeout=300).stdout.strip()
+    return subprocess.run(["buildah", *words], capture_output=True, text=True, check=True, timeout=900).stdout.strip()
 
 
 def own_storage(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def image(own_world: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         buildah("commit", "--quiet", "--rm", made, f"localhost/{NAME}-base:1")
         shutil.rmtree(folder / "base")
         words = ["--engine", "buildah", "--base", f"localhost/{NAME}-base:1", "--run", "starter", "--tag", f"{NAME}:1"]
-        done = dogbreed("image", "build", *words, "--yes", "--json", "--no-config", cwd=folder, timeout=300)
+        done = dogbreed("image", "build", *words, "--yes", "--json", "--no-config", cwd=folder, timeout=900)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["changed"]
         again = dogbreed("image", "build", *words, "--yes", "--json", "--no-config", cwd=folder)
@@ -201,7 +201,7 @@ def free_port() -> int:
 def ask(url: str, body: bytes | None = None) -> tuple[int, bytes]:
     request = urllib.request.Request(url, body, {"Content-Type": "image/jpeg"} if body else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=300) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -240,7 +240,7 @@ def test_the_service_answers_as_the_predictor_does_without_any_right(image: Imag
         assert image.run(*check[1:], entry=check[:1]) == (0, "")
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0, (tmp_path / "log").read_text()
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()
     assert image.run(*check[1:], entry=check[:1])[0] == 1
 
 
@@ -272,7 +272,7 @@ def test_inside_lambda_the_runtime_client_is_what_begins(image: Image) -> None:
         address = f"127.0.0.1:{lambda_.getsockname()[1]}"
         process = image.start("serve", variables={"AWS_LAMBDA_RUNTIME_API": address})
         try:
-            lambda_.settimeout(60)
+            lambda_.settimeout(300)
             asking, _ = lambda_.accept()
             with asking:
                 asked = asking.recv(1000).decode()
@@ -291,7 +291,7 @@ def built(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     base = f"localhost/{NAME}-base:1"
     with StandIn(**QUICK, REHEARSE_IMAGE_BASE=base) as server:
         words = ["image", "build", "--base", base, "--run", "starter", "--yes", "--json", "--no-config"]
-        done = dogbreed(*words, cwd=tmp_path_factory.mktemp("built"), timeout=300, **server.environment)
+        done = dogbreed(*words, cwd=tmp_path_factory.mktemp("built"), timeout=900, **server.environment)
         assert done.returncode == 0, done.stderr
         yield server, json.loads(done.stdout)["image"]
     assert "rehearse" not in buildah("containers", "--format", "{{.ContainerName}}")

@@ -21,7 +21,7 @@ from dogbreed.run import BROUGHT_HOME, ONNX
 from dogbreed.train import finish, host, loop, process_one
 from dogbreed.train.host import Places
 
-_DEADLINE_S = 60
+_DEADLINE_S = 300
 
 
 @pytest.fixture
