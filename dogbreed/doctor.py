@@ -25,7 +25,7 @@ from dogbreed.processors import processors
 from dogbreed.run import ONNX, RUNS, STARTER, WEIGHTS, Run
 
 _OLDEST = (3, 11)
-_EXTRAS = ("train", "aws", "rehearse", "dev")
+_EXTRAS = ("train", "serve", "aws", "rehearse", "dev")
 _LITTLE_SPACE = 1_000_000_000
 
 

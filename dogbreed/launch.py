@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
 
     When the consumer stops (Ctrl-C, close), the workers write a checkpoint and end. When this process dies, its end of
     their stdin closes and they do the same. On Ctrl-C while it waits, an event `stopping` comes before
-    KeyboardInterrupt. Raises DogbreedError when training fails.
+    KeyboardInterrupt. Raises DogbreedError when training fails, UsageError when PyTorch is not installed.
     """
+    if find_spec("torch") is None:
+        raise UsageError("training needs PyTorch", "pip install 'dogbreed[train]'")
     with open(run / LOG, "ab") as log:
         process = subprocess.Popen(
             argv(run, instances, max_restarts),

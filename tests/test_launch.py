@@ -34,6 +34,16 @@ def test_the_command_is_torchrun_with_the_same_worker_for_any_number(tmp_path: P
     assert {"--nproc-per-node=3", "--max-restarts=2", launch.WORKER, str(tmp_path)} <= set(command)
 
 
+def test_without_pytorch_nothing_is_started_and_it_is_said_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="PyTorch") as raised:
+        next(launch.follow(tmp_path, 1, 0))
+    assert raised.value.hint == "pip install 'dogbreed[train]'"
+    assert not list(tmp_path.iterdir())
+
+
 def test_events_are_passed_on_and_the_talk_of_libraries_is_not(tmp_path: Path, worker: Path) -> None:
     write(
         worker,

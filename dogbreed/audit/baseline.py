@@ -45,11 +45,16 @@ def read_baseline(path: Path) -> frozenset[str]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is no baseline", hint) from error
+        raise UsageError(f"{path} is no baseline", "make one: dogbreed audit-iam --write-baseline NEWFILE") from error
 
 
 def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
-    """Write the baseline of these findings, readable in a review; the same findings give the same bytes."""
+    """Write the baseline of these findings, readable in a review; the same findings give the same bytes.
+
+    Raises UsageError where another file would be lost, such as a policy that was named by mistake.
+    """
+    if path.exists() and not _is_baseline(path):
+        raise UsageError(f"{path} is there, and is no baseline", "name a new file, or remove it")
     rows = [
         {"fingerprint": print_, "rule": one.rule, "file": one.location.file, "subject": one.subject}
         for one, print_ in zip(findings, fingerprints(findings), strict=True)
@@ -60,6 +65,15 @@ def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DogbreedError(f"{path} cannot be written: {error.strerror}", "give another file") from error
+
+
+def _is_baseline(path: Path) -> bool:
+    """Whether a file is empty, or a baseline of any version."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return not text.strip() or set(json.loads(text)) == {"version", "findings"}
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def split_known(findings: Sequence[Finding], known: frozenset[str]) -> tuple[list[Finding], list[Finding]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -149,6 +150,8 @@ def _failed(folder: Path, port: int) -> DogbreedError:
     why = words[-1] if words else "no word of why"
     if port and "in use" in why:
         return DogbreedError(f"port {port} is in use by another program", "leave --port out, or give another")
+    if missing := re.fullmatch(r"ModuleNotFoundError: No module named '(\w+).*", why):
+        return DogbreedError(f"the stand-in needs {missing[1]}", "pip install 'dogbreed[rehearse]'")
     return DogbreedError(f"the stand-in did not start: {why}", f"see {folder / _LOG}")
 
 

@@ -31,6 +31,21 @@ def test_a_fingerprint_survives_moved_lines(found: list[Finding], lines: int, co
     assert len(set(fingerprints(found))) == len(found)
 
 
+def test_a_baseline_replaces_a_baseline_and_no_other_file(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"Version": "2012-10-17", "Statement": []}')
+    with pytest.raises(UsageError) as read:
+        read_baseline(policy)
+    assert str(policy) not in read.value.hint
+    with pytest.raises(UsageError, match="is no baseline"):
+        write_baseline(policy, [ESCALATION])
+    assert "Statement" in policy.read_text()
+    known = tmp_path / "known.json"
+    for found in ([ESCALATION], []):
+        write_baseline(known, found)
+        assert read_baseline(known) == frozenset(fingerprints(found))
+
+
 def test_places_in_the_steps_of_a_path_may_move_too() -> None:
     def steps(*places: str) -> Finding:
         return replace(ESCALATION, path=tuple(f"iam:PassRole, by {place}" for place in places))

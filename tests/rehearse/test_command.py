@@ -92,6 +92,13 @@ def test_a_command_without_a_stand_in_gets_one_for_itself(here: Path) -> None:
     assert dogbreed("rehearse", "run", "--", "no-such-command", cwd=here).returncode == 2
 
 
+def test_a_package_that_is_missing_is_named_with_what_brings_it(here: Path) -> None:
+    (here / "moto.py").write_text("raise ModuleNotFoundError(\"No module named 'moto'\", name='moto')")
+    refused = dogbreed("rehearse", "up", cwd=here, PYTHONPATH=str(here))
+    assert refused.returncode == 1
+    assert refused.stderr == "error: the stand-in needs moto\nhint: pip install 'dogbreed[rehearse]'\n"
+
+
 def test_two_at_once_start_one(here: Path) -> None:
     command = [sys.executable, "-m", "dogbreed", "rehearse", "up", "--json"]
     both = [subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
