@@ -126,8 +126,10 @@ def _complain(answer: Answer) -> None:
 
 @contextmanager
 def _bars(answering: Answering) -> Iterator[Show]:
-    """For people: the best guesses as bars, and in words when the first of them should not be relied on."""
+    """For people: the best guesses as bars, which should not be relied on, and once what that means."""
     from dogbreed.infer.answering import readable
+
+    unsure = False
 
     def show(answer: Answer) -> None:
         if answer.error:
@@ -136,11 +138,18 @@ def _bars(answering: Answering) -> Iterator[Show]:
         ui.line(printable(answer.file))
         ui.bars([(readable(breed), share) for breed, share in answer.top])
         if answer.unsure:
-            meaning = f": {answering.unsure_meaning}" if answering.unsure_meaning else ""
+            nonlocal unsure
+            unsure = True
             below = f", below {answering.unsure_below:.0%}" if answering.unsure_below else ""
-            ui.line(f"  unsure{below}{meaning}")
+            ui.line(f"  unsure{below}")
 
     yield show
+    if unsure and answering.unsure_meaning:
+        import textwrap
+        from shutil import get_terminal_size
+
+        words = answering.unsure_meaning.replace("unsure_below", f"{answering.unsure_below:.0%}")
+        ui.line(textwrap.fill(words, max(40, get_terminal_size().columns)))
 
 
 @contextmanager
