@@ -52,8 +52,9 @@ class Row:
 
     @property
     def trains(self) -> bool:
-        """Whether it belongs to training, which ends by itself."""
-        return self.resource.kind in _TRAINING or bool(self.found.content.get("run"))
+        """Whether it belongs to training, which ends by itself. A service has a run too: the one that answers."""
+        machine = self.resource.kind == running.Machine.kind and bool(self.found.content.get("run"))
+        return machine or self.resource.kind in _TRAINING
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""

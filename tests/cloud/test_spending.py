@@ -54,7 +54,7 @@ def run(usd: str, *, running: bool, created: str = "2026-11-05T10:00:00Z", ceili
 
 def test_the_month_by_hand() -> None:
     rows = (
-        row("endpoint", "0.5", days=2),  # 48 h: 24
+        row("endpoint", "0.5", days=2, run="r"),  # 48 h: 24, though a run answers there
         row("machine", "1", days=40),  # since the first: 240
         row("machine", "2", days=1, run="r"),  # of a run, which the ledger counts
         row("function", "0", days=3),
