@@ -259,13 +259,13 @@ def test_a_kill_at_any_call_is_mended_by_repeating(account: Server, monkeypatch:
     assert survives_kills(fresh, behind_the_groups, [True]) > 8
 
 
-def crowd(aws: Aws, **more: object) -> Group:
+def crowd(aws: Aws, boot: Boot = BOOT, **more: object) -> Group:
     """A group whose machines need no load balancer to count as well."""
     network = look(aws)
     role = Role(aws, EC2_SERVICE)
     profile = InstanceProfile(aws, role)
     rules = MachineGroup(aws, network.vpc, blocks(aws, network.vpc))
-    machine = Machine("c5.large", machine_template.newest_image(aws), BOOT, lambda: [rules.id()], False)
+    machine = Machine("c5.large", machine_template.newest_image(aws), boot, lambda: [rules.id()], False)
     template = ServiceTemplate(aws, profile.name, machine)
     apply([role, profile, rules, template])
     subnets = [one.id for one in choose(network, None, public=False, single=True).machines]
