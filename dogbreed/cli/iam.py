@@ -41,26 +41,31 @@ def policy(
 ) -> None:
     """Print the policy that a person or CI needs for a command, as JSON for IAM; nothing is made in AWS.
 
-    WHAT is train-sagemaker, train-ec2, deploy-endpoint, -serverless, -lambda or -ec2, front, image, scale, invoke,
-    status, cost, leftovers, destroy, destroy-services, audit, or setup for who makes the roles.
+    WHAT is a command, such as train-ec2, deploy, loadtest, scale or status. Those that are made of several parts have
+    a policy for each: deploy-endpoint, -serverless, -lambda, -ec2, front, image; destroy, destroy-services. invoke is
+    to ask a service and no more, setup is for who makes the roles.
     It names your bucket, roles, key and subnets as the settings have them. Without credentials and without --account,
     <ACCOUNT> stands where the number belongs. role:sagemaker-training and the like print what a role of a job holds.
 
     Example: dogbreed iam policy --for train-sagemaker > policy.json
     """
     from dogbreed import config as settings_module
-    from dogbreed.cloud import people, policies
+    from dogbreed.cloud import people, people_commands, policies
     from dogbreed.errors import UsageError
 
-    kinds = {f"role:{kind}": role.policy for kind, role in policies.KINDS.items()}
-    makers = {**people.POLICIES, **kinds}
-    if purpose not in makers:
-        raise UsageError(f"there is no policy for {purpose}", f"one of: {', '.join(makers)}")
     settings = settings_module.load({"aws.region": region}, config=config, use_file=not no_config)
+    door = settings.deploy.to if settings.deploy.to != "auto" else "endpoint"
+    kinds = {f"role:{kind}": role.policy for kind, role in policies.KINDS.items()}
+    makers = {**people_commands.POLICIES, **kinds}
+    name = purpose if purpose in kinds else people_commands.policy_of(purpose, door)
+    if name is None:
+        raise UsageError(f"there is no policy for {purpose}", f"one of: {', '.join(makers)}")
+    if not name:
+        raise UsageError(f"{purpose} asks no account, so it needs no policy", "see dogbreed iam policy --help")
     scope = _scope(settings, account)
-    ui.answer(makers[purpose](scope))
+    ui.answer(makers[name](scope))
     if not ui.json:
-        for said in people.notes(purpose, scope):
+        for said in (*people_commands.notes(purpose, door), *people.notes(name, scope)):
             ui.note(said)
         if _ACCOUNT in (scope.account, scope.region) or _REGION in scope.region:
             ui.note(f"put your own for {_ACCOUNT} and {_REGION}, or give --account and --region")

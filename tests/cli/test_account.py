@@ -13,7 +13,8 @@ import pytest
 from program import dogbreed
 
 from dogbreed import plan
-from dogbreed.cloud import inventory, people
+from dogbreed.cli.main import COMMANDS
+from dogbreed.cloud import inventory, people, people_commands
 from dogbreed.cloud.bucket import Bucket
 from dogbreed.cloud.network import SecurityGroup, look
 from dogbreed.cloud.policies import EC2_TRAINING, KINDS, SAGEMAKER_TRAINING
@@ -274,6 +275,17 @@ def test_a_policy_without_an_account(tmp_path: Path, purpose: str) -> None:
     # Buckets and AWS's own images and parameters have no account in their ARNs.
     named = [one for one in arns if not one.startswith(("arn:aws:s3:", "arn:aws:ec2:eu-west-1::", "arn:aws:ssm:"))]
     assert all(":210987654321:" in one for one in named)
+
+
+def test_every_command_has_a_policy_or_needs_none(tmp_path: Path) -> None:
+    for command in COMMANDS.keys() - {"iam"}:
+        assert people_commands.policy_of(command, "endpoint") is not None, command
+    where = ("--account", "210987654321", "--region", "eu-west-1")
+    same = policy(tmp_path, "rollback", *where)
+    assert same.stdout == policy(tmp_path, "deploy-endpoint", *where).stdout
+    assert "deploy-endpoint" in same.stderr
+    none = policy(tmp_path, "recommend")
+    assert (none.returncode, "no policy" in none.stderr) == (2, True)
 
 
 def test_placeholders_only_for_what_is_not_known(tmp_path: Path) -> None:

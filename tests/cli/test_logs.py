@@ -13,7 +13,7 @@ import boto3
 from least import beyond
 from program import dogbreed
 
-from dogbreed.cloud import people
+from dogbreed.cloud import people, people_commands
 from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.serving.deployment import DOORS
 from dogbreed.cloud.session import Aws
@@ -68,6 +68,7 @@ def test_who_may_deploy_may_read_what_is_written(account: Server, tmp_path: Path
         asked = [call for call in account.ask("calls")[before:] if ":user/" in call["who"]]
         assert "logs:FilterLogEvents" in {call["action"] for call in asked}
         assert beyond({"Statement": statements}, asked) == []
+        assert beyond(people_commands.POLICIES["logs"](scope), asked) == []
 
 
 def test_it_follows_until_it_is_interrupted(account: Server, tmp_path: Path) -> None:
