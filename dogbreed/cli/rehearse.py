@@ -257,5 +257,5 @@ def _ended(one: dict[str, Any]) -> str:
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items()) or "none"
     return ", ".join(_flat(inner) for inner in value) or "none" if isinstance(value, list) else str(value)

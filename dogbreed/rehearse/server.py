@@ -37,7 +37,7 @@ from dogbreed.rehearse.cloud import Cloud
 SERVICES = (
     *("account", "s3", "vpc", "quotas", "sagemaker", "studio", "ec2", "ssm"),
     *("endpoints", "functions", "images", "images_downloads", "schedules"),
-    *("groups", "balancers", "alarms", "embedded_metrics", "scaling", "budgets"),
+    *("groups", "balancers", "alarms", "embedded_metrics", "log_search", "scaling", "budgets"),
 )
 
 # Pages of moto that need no key by themselves.
