@@ -28,6 +28,7 @@ _SPELLED = (
     "Resource",
 )
 _ELEMENTS = {name.lower(): name for name in (*_SPELLED, "NotResource", "Condition")}
+_VERSIONS = ("2008-10-17", "2012-10-17")
 _TRUST_ACTIONS = ("sts:assume", "sts:tagsession", "sts:setsourceidentity", "sts:setcontext", "sts:*")
 # Keys under which documents stand in API answers and templates, and what they are there.
 _KIND_OF_KEY = {
@@ -119,15 +120,22 @@ def read_policies(text: str, file: str, kind: Kind | None = None) -> tuple[list[
 
 
 def is_policy(value: Any) -> bool:
-    """Whether a plain value looks like a policy document: its Statement holds only objects with an Effect."""
+    """Whether a plain value looks like a policy document: its Statement holds only objects, one with an Effect.
+
+    None needs one beside a Version of IAM's: a policy whose Effect is misspelled must not go by unseen.
+    """
     if not isinstance(value, Mapping):
         return False
-    statement = _elements(value).get("Statement")
+    elements = _elements(value)
+    statement = elements.get("Statement")
     if isinstance(statement, Mapping):
         statement = [statement]
     if not isinstance(statement, list):
         return False
-    return all(one is UNKNOWN or (isinstance(one, Mapping) and "Effect" in _elements(one)) for one in statement)
+    if not all(one is UNKNOWN or isinstance(one, Mapping) for one in statement):
+        return False
+    named = [_elements(one) for one in statement if isinstance(one, Mapping)]
+    return not named or elements.get("Version") in _VERSIONS or any("Effect" in one for one in named)
 
 
 def plain_key(key: Any) -> str:

@@ -100,6 +100,23 @@ def test_policies_are_found_inside_other_values_and_in_strings() -> None:
     assert [policy.kind for policy in policies] == [Kind.TRUST, Kind.IDENTITY, Kind.IDENTITY]
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Efect": "Allow", "Action": "*", "Resource": "*"}],
+        [{"Efect": "Allow", "Action": "*", "Resource": "*"}],
+    ],
+)
+def test_a_policy_whose_effect_is_misspelled_is_still_one(statements: list[dict[str, str]]) -> None:
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    (policy,), broken = document.read_policies(text, "policy.json")
+    assert (len(policy.statements), broken) == (len(statements), [])
+
+
+def test_statements_of_something_else_are_no_policy() -> None:
+    assert document.read_policies('{"Statement": [{"Amount": 3}], "Version": "2"}', "bank.json") == ([], [])
+
+
 def test_the_unknown_stays_unknown() -> None:
     value = {"Statement": [UNKNOWN, {"Effect": "Allow", "Action": UNKNOWN, "Resource": ["a", UNKNOWN]}]}
     policy = document.make_policy(value, None, "p", jsontext.JsonSource("a.json", "{}"))
