@@ -7,7 +7,8 @@ of it. Where the price of one line is not known in the region, that of the whole
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -22,14 +23,20 @@ _DISKS = ("gp3",)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One line: what it is for, and US dollars an hour, None where not known."""
+    """One line: what it is for, and US dollars an hour, None where not known; `of`: when that was the price, or ""."""
 
     name: str
     hourly: Decimal | None
+    of: str = ""
+
+    def aged(self, today: date | None = None) -> bool:
+        """Whether the price is more than a year old, as prices of some regions in the table are."""
+        now = today or date.today()
+        return bool(self.of) and self.of[:7] < f"{now.year - 1}-{now.month:02}"
 
     def to_json(self) -> dict[str, Any]:
         """For --json."""
-        return {"name": self.name} | told(self.hourly)
+        return {"name": self.name} | told(self.hourly) | ({"price_of": self.of} if self.of else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +55,17 @@ class Price:
         """So many of it; none costs nothing, whatever one would."""
         if not count:
             return Price()
-        return Price(tuple(Part(one.name, None if one.hourly is None else count * one.hourly) for one in self.parts))
+        return Price(
+            tuple(replace(one, hourly=None if one.hourly is None else count * one.hourly) for one in self.parts)
+        )
 
     def __add__(self, other: Price) -> Price:
-        """Both; lines of one name become one."""
-        sums: dict[str, Decimal | None] = {}
+        """Both; lines of one name become one, of the older of both dates."""
+        sums: dict[str, Part] = {}
         for part in (*self.parts, *other.parts):
-            before = sums.get(part.name, Decimal(0))
-            sums[part.name] = None if before is None or part.hourly is None else before + part.hourly
-        return Price(tuple(Part(name, hourly) for name, hourly in sums.items()))
+            before = sums.get(part.name)
+            sums[part.name] = part if before is None else _both(before, part)
+        return Price(tuple(sums.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ def machine(kind: str, region: str, *, gb: int | None, address: bool, disk: str 
     """A machine of EC2 with its disk of `gb` (None: not known) and its public `address`; a stopped one is its disk."""
     prices = Prices.load()
     figure = prices.other("ec2_ebs_gp3_gb_month", region) if disk in _DISKS and gb is not None else None
-    parts = [Part("disk", None if figure is None or gb is None else _fine(figure.usd * gb / HOURS_A_MONTH))]
+    parts = [_line("disk", figure, Decimal(gb or 0) / HOURS_A_MONTH)]
     if runs:
         parts.insert(0, _line("machine", prices.hourly(kind, region, "ec2")))
         parts += [_line("address", prices.other("public_ipv4_hour", region))] if address else []
@@ -103,15 +112,13 @@ def instances(kind: str, region: str, count: int) -> Price:
 def copies(region: str, memory_mb: int, count: int, *, arm: bool = False) -> Price:
     """Copies of a function that are kept started; what they answer costs by use."""
     figure = Prices.load().other(f"lambda_provisioned_{'arm' if arm else 'x86'}_gb_second", region)
-    one = None if figure is None else _fine(figure.usd * 3600 * memory_mb / 1024)
-    return Price((Part("copies kept started", one),)).times(count)
+    return Price((_line("copies kept started", figure, Decimal(3600 * memory_mb) / 1024),)).times(count)
 
 
 def copies_of_endpoint(region: str, memory_mb: int, count: int) -> Price:
     """The same of a serverless endpoint; the table that comes with dogbreed has no price for them."""
     figure = Prices.load().other(f"sagemaker_serverless_provisioned_second_{memory_mb}", region)
-    one = None if figure is None else _fine(figure.usd * 3600)
-    return Price((Part("copies kept started", one),)).times(count)
+    return Price((_line("copies kept started", figure, Decimal(3600)),)).times(count)
 
 
 def of(resource: Resource) -> Price:
@@ -148,9 +155,10 @@ def told(hourly: Decimal | None) -> dict[str, str | None]:
     }
 
 
-def _line(name: str, figure: Figure | None) -> Part:
-    return Part(name, None if figure is None else _fine(figure.usd))
+def _line(name: str, figure: Figure | None, times: Decimal = Decimal(1)) -> Part:
+    return Part(name, None) if figure is None else Part(name, (figure.usd * times).quantize(_FINE), figure.date)
 
 
-def _fine(amount: Decimal) -> Decimal:
-    return amount.quantize(_FINE)
+def _both(one: Part, other: Part) -> Part:
+    hourly = None if one.hourly is None or other.hourly is None else one.hourly + other.hourly
+    return Part(one.name, hourly, min(filter(None, (one.of, other.of)), default=""))

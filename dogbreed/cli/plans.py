@@ -69,7 +69,8 @@ def lines(price: Price) -> str:
     """A month of each line of a price, for people."""
     from dogbreed import priced
 
-    return ", ".join(f"{part.name} {dollars(priced.month(part.hourly))}" for part in price.parts)
+    of = {part.name: f" (price of {part.of})" if part.aged() else "" for part in price.parts}
+    return ", ".join(f"{part.name} {dollars(priced.month(part.hourly))}{of[part.name]}" for part in price.parts)
 
 
 def dollars(amount: Decimal | None) -> str:

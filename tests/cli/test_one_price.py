@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -104,12 +106,16 @@ def test_sums_are_the_same_in_every_order_and_unknown_stays_unknown(those: list[
 def test_what_a_region_lacks_is_unknown_by_name() -> None:
     here = priced.machine("c6i.large", "us-east-1", gb=16, address=True)
     assert [part.name for part in here.parts] == ["machine", "disk", "address"]
-    assert here.times(2).hourly == 2 * (MACHINE + priced._fine(DISK) + ADDRESS)
+    assert here.times(2).hourly == 2 * (MACHINE + round(DISK, 10) + ADDRESS)
     there = priced.machine("c6i.large", "eu-central-1", gb=16, address=True)
     assert [part.hourly for part in there.parts] == [None, None, None]
     assert (there.hourly, priced.month(there.hourly), there.times(0).hourly) == (None, None, 0)
     # A disk of another kind, or one that nobody may look at.
     assert priced.machine("c6i.large", "us-east-1", gb=16, disk="io2", address=False).hourly is None
     assert priced.machine("c6i.large", "us-east-1", gb=None, address=False).hourly is None
+    # A price of long ago says so.
+    (old,) = priced.instances("ml.m5.xlarge", "eu-west-1", 2).parts
+    assert (old.of, old.aged(), here.parts[0].aged(date(2026, 11, 25))) == ("2023-12", True, False)
+    assert (priced.instances("ml.m5.xlarge", "eu-west-1", 1) + Price((replace(old, of="2026-09-27"),))).parts[0].aged()
     stopped = priced.machine("c6i.large", "us-east-1", gb=16, address=True, runs=False)
     assert priced.month(stopped.hourly) == Decimal("1.28")
