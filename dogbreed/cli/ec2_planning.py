@@ -80,23 +80,14 @@ def begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun]:
 
 def go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource], RemoteRun]:
     """What the next attempt of a run needs: nothing is uploaded again."""
-    from dogbreed.cloud import ec2_fleet, remote
+    from dogbreed.cloud import ec2_fleet
     from dogbreed.cloud.session import listed
-    from dogbreed.cloud.storage import Store
-    from dogbreed.errors import DogbreedError, UsageError
+    from dogbreed.errors import DogbreedError
 
-    if run.backend != "ec2":
-        raise UsageError(f"{run.id} trains on {run.backend}", f"dogbreed train-{run.backend} --resume {run.id}")
-    run, state = remote.refresh(aws, run)
-    if state.status == "finished":
-        raise DogbreedError(f"{run.id} is finished", f"dogbreed pull {run.id}")
-    alive = [one.id for one in ec2_fleet.machines(aws, run.id) if one.alive]
-    if state.status not in remote.ENDED or alive:
-        words = f"{state.status}{', with ' + ', '.join(alive) if alive else ''}"
-        raise DogbreedError(f"{run.id} has not ended: {words}", f"dogbreed logs {run.id} --follow")
-    content = Store(aws, run.bucket).get(f"{run.prefix}{remote.JOB}")
-    if content is None:
-        raise DogbreedError(f"the job of {run.id} is gone from bucket {run.bucket}", "train again")
+    run, state, content = shared.reopen(aws, run, "ec2")
+    if alive := [one.id for one in ec2_fleet.machines(aws, run.id) if one.alive]:
+        words = f"{run.id} has not ended: {state.status}, with {', '.join(alive)}"
+        raise DogbreedError(words, f"dogbreed logs {run.id} --follow")
     given, own = settings.sources, settings.ec2
     more = dict(run.more)
     if "ec2.instance_type" in given:
@@ -223,12 +214,9 @@ def _checked(aws: Aws, settings: Settings, types: list[str], *, say: bool = Fals
 
 def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[Settings, list[str]]:
     """The types as named, or with auto the best for this job and those that may stand in; says why."""
-    from dogbreed.capacity import choose
-    from dogbreed.capacity.measured import of_runs
     from dogbreed.cloud import quotas
     from dogbreed.cloud.session import listed
     from dogbreed.errors import UsageError
-    from dogbreed.pricing import Prices
 
     own, given = settings.ec2, settings.train.instances
     job = shared.estimated_job(settings, photos, size)
@@ -241,19 +229,7 @@ def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> tuple[
         limit = quotas.ec2_limit(aws, name, count, spot=own.spot)
         return limit.words() if limit.enough is False else ""
 
-    counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
-    by_type, cpu_rate = of_runs(job)
-    choice = choose.choose(
-        job,
-        Prices.load(),
-        aws.region,
-        use="ec2",
-        counts=counts,
-        measured=by_type,
-        cpu_rate=cpu_rate,
-        max_hours=own.max_hours,
-        allowed=allowed,
-    )
+    choice = shared.choose_machines(job, settings, aws.region, "ec2", own.max_hours, allowed)
     for chosen in choice.options:
         if quotas.zones(aws, chosen.instance) == ():
             continue

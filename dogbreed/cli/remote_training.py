@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dogbreed.cli.plans import dollars
+from dogbreed.cli.plans import carry_out, dollars
 from dogbreed.cli.training import View, answer
 from dogbreed.ui import ui
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
     from dogbreed.config import Settings
     from dogbreed.data.photoset import PhotoSet
+    from dogbreed.plan import Resource
     from dogbreed.ui import Advance
 
 _LOOK_EVERY_S = 5.0
@@ -37,7 +39,6 @@ def _amount(value: float | None) -> float | None:
     return value
 
 
-Data = Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")]
 Instances = Annotated[int | None, typer.Option(min=1, max=64, help="Machines; each GPU of one is a worker.")]
 InstanceType = Annotated[str | None, typer.Option(help="Type of the machines; auto chooses by price and speed.")]
 Spot = Annotated[bool | None, typer.Option("--spot/--no-spot", help="Spare capacity, which AWS may take back.")]
@@ -45,44 +46,11 @@ MaxUsd = Annotated[
     float | None, typer.Option(callback=_amount, help="Most that the run may cost, resumed attempts together.")
 ]
 MaxHours = Annotated[float | None, typer.Option(help="Longest training time in hours.")]
-Region = Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")]
-Method = Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")]
-Backbone = Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")]
-Weights = Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Photos per step over all workers together.")]
-Lr = Annotated[float | None, typer.Option(help="Highest learning rate.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of training.")]
 Resume = Annotated[str | None, typer.Option(help="Go on with this run, which was stopped, interrupted or failed.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as it is launched.")]
 WaitMinutes = Annotated[
     float | None, typer.Option(min=0, help="Follow for so long at most, then exit with 5; the run goes on.")
 ]
-
-
-def training_flags(
-    data: Path | None,
-    instances: int | None,
-    method: str | None,
-    backbone: str | None,
-    weights: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    """The settings that these options give."""
-    return {
-        "data.path": str(data) if data else None,
-        "train.instances": instances,
-        "train.method": method,
-        "train.backbone": backbone,
-        "train.weights": weights,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.lr": lr,
-        "train.seed": seed,
-    }
 
 
 def refuse_changes(flags: Mapping[str, Any], may: tuple[str, ...]) -> None:
@@ -169,6 +137,33 @@ def say_estimate(
     _warn(option, max_usd)
 
 
+def choose_machines(
+    job: Job,
+    settings: Settings,
+    region: str,
+    use: Literal["training", "ec2"],
+    max_hours: float,
+    allowed: Callable[[str, int], str],
+) -> Choice:
+    """The best machines for a job: as many as are set, or the best number; `allowed` says why not so many of a type."""
+    from dogbreed.capacity import choose
+    from dogbreed.capacity.measured import of_runs
+    from dogbreed.pricing import Prices
+
+    by_type, cpu_rate = of_runs(job)
+    return choose.choose(
+        job,
+        Prices.load(),
+        region,
+        use=use,
+        counts=(settings.train.instances,) if "train.instances" in settings.sources else choose.COUNTS,
+        measured=by_type,
+        cpu_rate=cpu_rate,
+        max_hours=max_hours,
+        allowed=allowed,
+    )
+
+
 def say_choice(choice: Choice, chosen: Option, max_usd: float) -> None:
     """The best three, which one is taken, and what is to be said about it."""
     for option in choice.best:
@@ -213,6 +208,43 @@ def open_run(settings: Settings, name: str) -> tuple[Aws, RemoteRun]:
             "choose the profile of that account: AWS_PROFILE=NAME",
         )
     return aws, remote.find(aws, name)
+
+
+def reopen(aws: Aws, run: RemoteRun, backend: str) -> tuple[RemoteRun, State, bytes]:
+    """A run that is to go on, as it is now, and its job.
+
+    Raises UsageError where it trains on something else than `backend`, DogbreedError where it cannot go on.
+    """
+    from dogbreed.cloud import remote
+    from dogbreed.cloud.storage import Store
+    from dogbreed.errors import DogbreedError, UsageError
+
+    if run.backend != backend:
+        raise UsageError(f"{run.id} trains on {run.backend}", f"dogbreed train-{run.backend} --resume {run.id}")
+    run, state = remote.refresh(aws, run)
+    if state.status == "finished":
+        raise DogbreedError(f"{run.id} is finished", f"dogbreed pull {run.id}")
+    if state.status not in remote.ENDED:
+        raise DogbreedError(f"{run.id} has not ended: {state.status}", f"dogbreed logs {run.id} --follow")
+    content = Store(aws, run.bucket).get(f"{run.prefix}{remote.JOB}")
+    if content is None:
+        raise DogbreedError(f"the job of {run.id} is gone from bucket {run.bucket}", "train again")
+    return run, state, content
+
+
+def start(aws: Aws, resources: list[Resource], run: RemoteRun, *, yes: bool, dry_run: bool) -> RemoteRun | None:
+    """Show what will be made, ask, and make it, the job or machines last; the run as launched, None if it was not."""
+    from dogbreed import plan as planning
+
+    plan = planning.make(resources, ceiling=None if run.ceiling_usd is None else Decimal(run.ceiling_usd))
+    if dry_run and ui.json:
+        ui.answer(plan.to_json() | {"run": run.to_json()})
+        return None
+    if not carry_out(plan, aws, yes=yes, dry_run=dry_run, question="start training?"):
+        return None
+    last: Any = resources[-1]
+    launched: RemoteRun = last.run
+    return launched
 
 
 def follow(aws: Aws, run: RemoteRun, epochs: int, *, minutes: float | None = None) -> tuple[RemoteRun, State]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dogbreed.cli import training
 from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
 from dogbreed.cli.training import STOPPING, View, answer, check, read_photos
 from dogbreed.ui import ui
@@ -27,19 +28,15 @@ def add(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[
-        Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")
-    ] = None,
+    data: training.Data = None,
     instances: Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes, 1 if not set.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")
-    ] = None,
-    backbone: Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")] = None,
-    weights: Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Photos per step over all workers together.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of training.")] = None,
+    method: training.Method = None,
+    backbone: training.Backbone = None,
+    weights: training.Weights = None,
+    epochs: training.Epochs = None,
+    batch_size: training.BatchSize = None,
+    lr: training.Lr = None,
+    seed: training.Seed = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run; default: runs/<date>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this unfinished run.")] = None,
     on: Annotated[Where, typer.Option(help="train-sagemaker and train-ec2 have more options.")] = "here",
@@ -60,17 +57,7 @@ def train(
 
     if resume and (data or out or config):
         raise UsageError("--resume goes on with a run as it was begun", "leave out DATA, --out and --config")
-    flags: dict[str, Any] = {
-        "data.path": str(data) if data else None,
-        "train.instances": instances,
-        "train.method": method,
-        "train.backbone": backbone,
-        "train.weights": weights,
-        "train.epochs": epochs,
-        "train.batch_size": batch_size,
-        "train.lr": lr,
-        "train.seed": seed,
-    }
+    flags = training.flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed)
     settings = settings_module.load(flags, config=config, use_file=not no_config)
     if on != "here":
         if resume or out:

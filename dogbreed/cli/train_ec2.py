@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dogbreed.cli import ec2_planning
+from dogbreed.cli import ec2_planning, training
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
-from dogbreed.cli.plans import carry_out
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes
 from dogbreed.ui import ui
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def add(app: typer.Typer) -> None:
 
 
 def train_ec2(
-    data: shared.Data = None,
+    data: training.Data = None,
     instances: shared.Instances = None,
     instance_type: Annotated[
         str | None, typer.Option(help="Type of the machines, or several by preference: g6.xlarge,g5.xlarge; or auto.")
@@ -46,14 +44,14 @@ def train_ec2(
     ami_id: Annotated[
         str | None, typer.Option(help="Machine image; default: the Deep Learning AMI with PyTorch 2.13.")
     ] = None,
-    region: shared.Region = None,
-    method: shared.Method = None,
-    backbone: shared.Backbone = None,
-    weights: shared.Weights = None,
-    epochs: shared.Epochs = None,
-    batch_size: shared.BatchSize = None,
-    lr: shared.Lr = None,
-    seed: shared.Seed = None,
+    region: Region = None,
+    method: training.Method = None,
+    backbone: training.Backbone = None,
+    weights: training.Weights = None,
+    epochs: training.Epochs = None,
+    batch_size: training.BatchSize = None,
+    lr: training.Lr = None,
+    seed: training.Seed = None,
     resume: shared.Resume = None,
     detach: shared.Detach = False,
     wait_minutes: shared.WaitMinutes = None,
@@ -68,7 +66,7 @@ def train_ec2(
     """
     from dogbreed import config as settings_module
 
-    flags = shared.training_flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed) | {
+    flags = training.flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed) | {
         "ec2.instance_type": instance_type,
         "ec2.spot": spot,
         "ec2.on_demand_fallback": on_demand_fallback,
@@ -93,7 +91,6 @@ def launch(
     dry_run: bool = False,
 ) -> None:
     """Plan, ask, launch and follow; also what `dogbreed train --on ec2` does."""
-    from dogbreed import plan as planning
     from dogbreed.cloud.session import Aws
 
     if resume:
@@ -103,20 +100,16 @@ def launch(
         aws = Aws(settings.aws)
         aws.account  # noqa: B018 - without access nothing else is worth doing
         resources, run = ec2_planning.begin(aws, settings)
-    plan = planning.make(resources, ceiling=None if run.ceiling_usd is None else Decimal(run.ceiling_usd))
-    if dry_run and ui.json:
-        ui.answer(plan.to_json() | {"run": run.to_json()})
-        return
-    if not carry_out(plan, aws, yes=yes, dry_run=dry_run, question="start training?"):
+    launched = shared.start(aws, resources, run, yes=yes, dry_run=dry_run)
+    if launched is None:
         return
     machines: Any = resources[-1]
-    run = machines.run
     ui.note(f"a shell on one: aws ssm start-session --target {next(iter(machines.launch.machines))}")
     if detach:
-        shared.say_launched(run)
+        shared.say_launched(launched)
         return
-    with _tended(aws, run):
-        run, state = shared.follow(aws, run, int(run.more["epochs"]), minutes=minutes)
+    with _tended(aws, launched):
+        run, state = shared.follow(aws, launched, int(run.more["epochs"]), minutes=minutes)
     shared.bring_home(aws, run, state)
 
 

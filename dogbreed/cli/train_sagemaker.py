@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dogbreed.cli import remote_training as shared
-from dogbreed.cli.options import Config, DryRun, NoConfig, Yes
-from dogbreed.cli.plans import carry_out, dollars
+from dogbreed.cli import training
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes
+from dogbreed.cli.plans import dollars
 from dogbreed.cli.training import read_photos
 from dogbreed.ui import ui
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from dogbreed.cloud.session import Aws
     from dogbreed.config import SagemakerSettings, Settings
     from dogbreed.data.photoset import PhotoSet
-    from dogbreed.plan import Plan, Resource
+    from dogbreed.plan import Resource
 
 # What may be given anew when a run goes on.
 _MAY_CHANGE = ("sagemaker.", "aws.")
@@ -32,21 +33,21 @@ def add(app: typer.Typer) -> None:
 
 
 def train_sagemaker(
-    data: shared.Data = None,
+    data: training.Data = None,
     instances: shared.Instances = None,
     instance_type: shared.InstanceType = None,
     spot: shared.Spot = None,
     max_usd: shared.MaxUsd = None,
     max_hours: shared.MaxHours = None,
     image: Annotated[str | None, typer.Option(help="Training image; default: AWS's PyTorch 2.13.")] = None,
-    region: shared.Region = None,
-    method: shared.Method = None,
-    backbone: shared.Backbone = None,
-    weights: shared.Weights = None,
-    epochs: shared.Epochs = None,
-    batch_size: shared.BatchSize = None,
-    lr: shared.Lr = None,
-    seed: shared.Seed = None,
+    region: Region = None,
+    method: training.Method = None,
+    backbone: training.Backbone = None,
+    weights: training.Weights = None,
+    epochs: training.Epochs = None,
+    batch_size: training.BatchSize = None,
+    lr: training.Lr = None,
+    seed: training.Seed = None,
     resume: shared.Resume = None,
     detach: shared.Detach = False,
     wait_minutes: shared.WaitMinutes = None,
@@ -61,7 +62,7 @@ def train_sagemaker(
     """
     from dogbreed import config as settings_module
 
-    flags = shared.training_flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed) | {
+    flags = training.flags(data, instances, method, backbone, weights, epochs, batch_size, lr, seed) | {
         "sagemaker.instance_type": instance_type,
         "sagemaker.spot": spot,
         "sagemaker.max_usd": max_usd,
@@ -91,32 +92,24 @@ def launch(
     sagemaker_sdk.require()
     if resume:
         aws, found = shared.open_run(settings, resume)
-        resources, run, epochs = _go_on(aws, settings, found)
+        resources, run = _go_on(aws, settings, found)
     else:
         aws = Aws(settings.aws)
         aws.account  # noqa: B018 - without access nothing else is worth doing
-        resources, run, epochs = _begin(aws, settings)
-    from dogbreed import plan as planning
-
-    ceiling = None if run.ceiling_usd is None else Decimal(run.ceiling_usd)
-    plan = planning.make(resources, ceiling=ceiling)
-    if dry_run and ui.json:
-        ui.answer(_described(plan, run))
+        resources, run = _begin(aws, settings)
+    launched = shared.start(aws, resources, run, yes=yes, dry_run=dry_run)
+    if launched is None:
         return
-    if not carry_out(plan, aws, yes=yes, dry_run=dry_run, question="start training?"):
-        return
-    job: Any = resources[-1]
     if detach:
-        shared.say_launched(job.run)
+        shared.say_launched(launched)
         return
-    run, state = shared.follow(aws, job.run, epochs, minutes=minutes)
+    run, state = shared.follow(aws, launched, int(launched.more.get("epochs", 1)), minutes=minutes)
     shared.bring_home(aws, run, state)
 
 
-def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int]:
+def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun]:
     """What a new run needs; UsageError for everything that can be known to be wrong."""
-    from dogbreed.cloud import payload, remote, sagemaker_sdk
-    from dogbreed.cloud import training_sagemaker as training
+    from dogbreed.cloud import payload, remote, sagemaker_sdk, training_sagemaker
     from dogbreed.cloud.storage import Store
     from dogbreed.pricing import Prices
     from dogbreed.run import new_name
@@ -133,9 +126,9 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     shared.check_workers(settings, photos, settings.train.instances, facts.gpus if facts else 0)
     figure = prices.hourly(own.instance_type, aws.region)
     price = figure.usd if figure else None
-    seconds = training.max_seconds(own, settings.train.instances, price, Decimal(0))
-    mode = training.input_mode(own.input_mode, data.size)
-    volume = training.volume_gb(own, data.size, mode.name)
+    seconds = training_sagemaker.max_seconds(own, settings.train.instances, price, Decimal(0))
+    mode = training_sagemaker.input_mode(own.input_mode, data.size)
+    volume = training_sagemaker.volume_gb(own, data.size, mode.name)
     shared.check_start(settings)
     image = own.image or sagemaker_sdk.image(aws.region, own.instance_type)
     packed = payload.pack(settings.train)
@@ -168,27 +161,15 @@ def _begin(aws: Aws, settings: Settings) -> tuple[list[Resource], RemoteRun, int
     if prices.warning():
         ui.warn(prices.warning())
     resources = _resources(aws, settings, run, job.content(settings.to_json(), photos))
-    return [resources[0], data, payload.Code(store, packed), *resources[1:]], run, settings.train.epochs
+    return [resources[0], data, payload.Code(store, packed), *resources[1:]], run
 
 
-def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource], RemoteRun, int]:
+def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource], RemoteRun]:
     """What the next attempt of a run needs: nothing is uploaded again."""
-    from dogbreed.cloud import remote, sagemaker_sdk
-    from dogbreed.cloud import training_sagemaker as training
-    from dogbreed.cloud.storage import Store
-    from dogbreed.errors import DogbreedError, UsageError
+    from dogbreed.cloud import sagemaker_sdk, training_sagemaker
     from dogbreed.pricing import Prices
 
-    run, state = remote.refresh(aws, run)
-    if run.backend != "sagemaker":
-        raise UsageError(f"{run.id} trains on {run.backend}", f"dogbreed train-{run.backend} --resume {run.id}")
-    if state.status == "finished":
-        raise DogbreedError(f"{run.id} is finished", f"dogbreed pull {run.id}")
-    if state.status not in remote.ENDED:
-        raise DogbreedError(f"{run.id} has not ended: {state.status}", f"dogbreed logs {run.id} --follow")
-    content = Store(aws, run.bucket).get(f"{run.prefix}{remote.JOB}")
-    if content is None:
-        raise DogbreedError(f"the job of {run.id} is gone from bucket {run.bucket}", "train again")
+    run, state, content = shared.reopen(aws, run, "sagemaker")
     before = {"instance_type": run.instance_type, "spot": run.spot, **{name: run.more[name] for name in _KEPT}}
     same = {name: value for name, value in before.items() if f"sagemaker.{name}" not in settings.sources}
     own = replace(settings.sagemaker, **same)
@@ -206,11 +187,11 @@ def _go_on(aws: Aws, settings: Settings, run: RemoteRun) -> tuple[list[Resource]
         spot=own.spot,
         image=image,
         price_per_hour=None if price is None else str(price),
-        max_seconds=training.max_seconds(own, run.instances, price, spent),
+        max_seconds=training_sagemaker.max_seconds(own, run.instances, price, spent),
     )
     run = replace(run, ceiling_usd=_ceiling(run, own.keep_alive_minutes, spent), more={**run.more, **_kept(own)})
     ui.note(f"going on with {run.id}, which was {state.status} ({state.detail}); {dollars(run.spent)} spent so far")
-    return _resources(aws, settings, run, content), run, int(run.more.get("epochs", 1))
+    return _resources(aws, settings, run, content), run
 
 
 def _kept(own: SagemakerSettings) -> dict[str, Any]:
@@ -241,29 +222,18 @@ def _resources(aws: Aws, settings: Settings, run: RemoteRun, job: bytes) -> list
 
 def _chosen(aws: Aws, settings: Settings, photos: PhotoSet, size: int) -> Settings:
     """The settings with a type (and number) of machines in place of auto; says what it will take and why."""
-    from dogbreed.capacity import choose
-    from dogbreed.capacity.measured import of_runs
     from dogbreed.cloud import quotas
     from dogbreed.errors import UsageError
-    from dogbreed.pricing import Prices
 
-    own, prices = settings.sagemaker, Prices.load()
+    own = settings.sagemaker
     job, given = shared.estimated_job(settings, photos, size), settings.train.instances
     if own.instance_type != "auto":
         shared.say_estimate(job, own.instance_type, given, aws.region, "training", own.max_usd)
         return settings
     known = set(quotas.training_types(aws))
-    counts = (given,) if "train.instances" in settings.sources else choose.COUNTS
-    by_type, cpu_rate = of_runs(job)
-    choice = choose.choose(
-        job,
-        prices,
-        aws.region,
-        counts=counts,
-        measured=by_type,
-        cpu_rate=cpu_rate,
-        max_hours=own.max_hours,
-        allowed=lambda name, count: "" if name in known else "SageMaker trains on no such type",
+    unknown = "SageMaker trains on no such type"
+    choice = shared.choose_machines(
+        job, settings, aws.region, "training", own.max_hours, lambda name, count: "" if name in known else unknown
     )
     for option in choice.options:
         limit = quotas.sagemaker_limit(aws, option.instance, option.count, spot=own.spot)
@@ -305,7 +275,3 @@ def _spot_words(spot: bool) -> str:
     from dogbreed.pricing import SPOT_STATED
 
     return f", spot {SPOT_STATED}; the full price is counted" if spot else ""
-
-
-def _described(plan: Plan, run: RemoteRun) -> dict[str, Any]:
-    return plan.to_json() | {"run": run.to_json()}

@@ -1,9 +1,11 @@
-"""What every way of training shows: reading the photos, what can be known to be wrong, progress, and the answer."""
+"""What every way of training has in common: options, reading the photos, what can be wrong, progress, the answer."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from dogbreed.ui import ui
 
@@ -15,6 +17,40 @@ if TYPE_CHECKING:
 _LOW_EFFICIENCY = 0.6
 _SHOWN_PROBLEMS = 5
 STOPPING = "stopping: the workers write a checkpoint first (Ctrl-C again ends them at once)"
+
+Data = Annotated[Path | None, typer.Argument(help="Folder of photos; default: the configured one, else a drawn set.")]
+Method = Annotated[str | None, typer.Option(help="head (new head, frozen backbone) or finetune (every layer).")]
+Backbone = Annotated[str | None, typer.Option(help="starter, or a torchvision classifier such as resnet50.")]
+Weights = Annotated[str | None, typer.Option(help="starter, imagenet, none, a run's folder or a file.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the photos, at most.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Photos per step over all workers together.")]
+Lr = Annotated[float | None, typer.Option(help="Highest learning rate.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of training.")]
+
+
+def flags(
+    data: Path | None,
+    instances: int | None,
+    method: str | None,
+    backbone: str | None,
+    weights: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    lr: float | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """The settings that these options give."""
+    return {
+        "data.path": str(data) if data else None,
+        "train.instances": instances,
+        "train.method": method,
+        "train.backbone": backbone,
+        "train.weights": weights,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+    }
 
 
 def read_photos(settings: Settings) -> PhotoSet:
@@ -47,23 +83,12 @@ def read_photos(settings: Settings) -> PhotoSet:
 
 def check(settings: Settings, photos: PhotoSet, workers: int) -> None:
     """What can be known to be wrong before a run is begun; UsageError."""
-    from dogbreed.errors import UsageError
+    from dogbreed.train import job
 
     train, count = settings.train, len(photos.split("train"))
-    if train.weights == "starter" and train.backbone != "starter":
-        raise UsageError(
-            f"the starter's weights do not fit {train.backbone}", "choose --weights imagenet, none or a file"
-        )
-    if train.weights not in ("starter", "imagenet", "none") and not Path(train.weights).exists():
-        raise UsageError(f"there are no weights {train.weights}", "starter, imagenet, none, a run's folder, or a file")
-    if workers > min(count, train.batch_size):
-        raise UsageError(
-            f"{count} photos in batches of {train.batch_size} cannot be shared by {workers} workers",
-            "use fewer --instances",
-        )
-    batch = min(train.batch_size, count)
-    if batch % workers:
-        shared = batch // workers * workers
+    job.check_weights(train.backbone, train.weights)
+    shared, batch = job.batch_size(train.batch_size, count, workers), min(train.batch_size, count)
+    if shared < batch:
         ui.note(f"batches of {shared} photos, not {batch}, since {workers} workers share them equally")
 
 

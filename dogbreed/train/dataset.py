@@ -43,16 +43,6 @@ def order(count: int, batch: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return shuffled[: steps * batch].reshape(steps, batch)
 
 
-def batch_size(wanted: int, count: int, world: int) -> int:
-    """The photos per step over all ranks: at most `count`, and the same number on each rank."""
-    size = min(wanted, count) // world * world
-    if not size:
-        raise DogbreedError(
-            f"{count} photos in batches of {wanted} cannot be shared by {world} workers", "use fewer --instances"
-        )
-    return size
-
-
 class Augmented(Dataset[tuple[Tensor, int]]):
     """Training photos, cropped, flipped and coloured at random; indexed by (epoch, photo)."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from dogbreed.config import TrainSettings
 from dogbreed.data.photoset import Photo, PhotoSet
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.run import write_atomically
 
 FILE = "job.json"
@@ -85,3 +85,23 @@ def content(settings: Mapping[str, Any], photos: PhotoSet) -> bytes:
         ],
     }
     return json.dumps(value).encode()
+
+
+def check_weights(backbone: str, weights: str) -> None:
+    """UsageError for starting weights of which can be known, without torch, that they are not there or do not fit."""
+    if weights == "starter" and backbone != "starter":
+        raise UsageError(
+            f"the starter's weights do not fit {backbone}", "choose --weights imagenet, none or a file, or the starter"
+        )
+    if weights not in ("starter", "imagenet", "none") and not Path(weights).exists():
+        raise UsageError(f"there are no weights {weights}", "starter, imagenet, none, a run's folder, or a file")
+
+
+def batch_size(wanted: int, count: int, world: int) -> int:
+    """The photos per step over all `world` workers: at most `count`, and the same number for each; or UsageError."""
+    size = min(wanted, count) // world * world
+    if not size:
+        raise UsageError(
+            f"{count} photos in batches of {wanted} cannot be shared by {world} workers", "use fewer --instances"
+        )
+    return size

@@ -16,6 +16,7 @@ from dogbreed.data.breeds import normalise
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.infer.preprocess import Preprocessing
 from dogbreed.run import STARTER, WEIGHTS, Run
+from dogbreed.train.job import check_weights
 from dogbreed.train.torchvision_cpu import torchvision
 
 STARTER_BACKBONE = "starter"
@@ -63,10 +64,7 @@ def start(backbone: str, weights: str, breeds: tuple[str, ...], seed: int) -> St
     """
     torch.manual_seed(seed)
     net, width, preprocessing = _backbone(backbone)
-    if weights == "starter" and backbone != STARTER_BACKBONE:
-        raise UsageError(
-            f"the starter's weights do not fit {backbone}", "choose --weights imagenet, none or a file, or the starter"
-        )
+    check_weights(backbone, weights)
     model = Classifier(net, width, len(breeds))
     state, labels, origin = _weights(backbone, weights)
     if state:
@@ -137,8 +135,6 @@ def _weights(backbone: str, weights: str) -> tuple[Mapping[str, Tensor], tuple[s
     if path.is_dir():
         run = Run.open(path)
         return load_safetensors(run.read(WEIGHTS)), run.labels, f"run {run.name}"
-    if not path.is_file():
-        raise UsageError(f"there are no weights {weights}", "starter, imagenet, none, a run's folder, or a file")
     data = path.read_bytes()
     origin = f"{path.name} sha256:{hashlib.sha256(data).hexdigest()}"
     try:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dogbreed.train.dataset import Augmented, balanced, batch_size, evaluation_batches, loader, order, random_seed
+from dogbreed.train.dataset import Augmented, balanced, evaluation_batches, loader, order, random_seed
 from dogbreed.train.distributed import World, sync_batch_norms
 from dogbreed.train.features import extract
-from dogbreed.train.job import Job
+from dogbreed.train.job import Job, batch_size
 from dogbreed.train.model import Start
 
 _EVALUATION_BATCH = 32

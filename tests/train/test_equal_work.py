@@ -17,11 +17,11 @@ from torch import nn
 from training import FINETUNE, HEAD, STARTER
 
 from dogbreed.data.photoset import PhotoSet
-from dogbreed.errors import DogbreedError
+from dogbreed.errors import UsageError
 from dogbreed.train import distributed, model
-from dogbreed.train.dataset import batch_size, order
+from dogbreed.train.dataset import order
 from dogbreed.train.distributed import SyncedBatchNorm2d, World, sync_batch_norms
-from dogbreed.train.job import Job
+from dogbreed.train.job import Job, batch_size
 
 _SLOWLY = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1}
 KINDS = {
@@ -93,7 +93,7 @@ def test_shares_are_disjoint_complete_and_even(count: int, size: int) -> None:
 @given(count=st.integers(1, 300), wanted=st.integers(1, 300), size=st.integers(1, 8), epoch=st.integers(0, 5))
 def test_the_batches_of_an_epoch_are_shared_without_overlap(count: int, wanted: int, size: int, epoch: int) -> None:
     if min(count, wanted) < size:
-        with pytest.raises(DogbreedError, match="cannot be shared"):
+        with pytest.raises(UsageError, match="cannot be shared"):
             batch_size(wanted, count, size)
         return
     batch = batch_size(wanted, count, size)
