@@ -170,4 +170,4 @@ def _by_use(aws: Aws, seen: Spending) -> None:
         key, unit = BY_USE[kind]
         figure = Prices.load().other(key, aws.region)
         price = f"${figure.usd:f} for {unit}" if figure else f"a price for {unit} that is not known here"
-        ui.note(f"{kind}: costs by use, {price}; it is in none of the sums")
+        ui.note(f"{kind}: what it costs by use, {price}, is in none of the sums")

@@ -29,6 +29,9 @@ BY_USE = {
     "bucket": ("s3_standard_gb_month", "a GB and month"),
     "repository": ("ecr_gb_month", "a GB and month"),
     "function": ("lambda_request", "a million requests, and the time that they take"),
+    "endpoint": ("sagemaker_endpoint_data_gb", "a GB in or out"),
+    "load balancer": ("alb_lcu_hour", "an hour of each unit of what it passes on"),
+    "alarm": ("cloudwatch_alarm_standard_month", "a month of each, after the first ten of an account"),
     "log group": ("cloudwatch_logs_ingest_gb", "a GB written"),
 }
 
