@@ -215,7 +215,7 @@ def _bar(console: Console, label: str, total: int | None, unit: str) -> Iterator
 
     class Rate(columns.ProgressColumn):
         def render(self, task: columns.Task) -> Text:
-            return Text(f"{task.speed:.0f} {unit}/s" if task.speed else "")
+            return Text(f"{task.speed:.{0 if task.speed >= 10 else 1}f} {unit}/s" if task.speed else "")
 
     amounts: tuple[columns.ProgressColumn, ...] = (columns.MofNCompleteColumn(), Rate())
     if unit == "bytes":

@@ -102,10 +102,22 @@ def candidates(instance: Instance, policy: Policy) -> Iterator[Policy]:
 
 
 def search(
-    trace: Trace, instance: Instance, goal: Goal, policy: Policy, semantics: Semantics, seed: int
+    trace: Trace,
+    instance: Instance,
+    goal: Goal,
+    policy: Policy,
+    semantics: Semantics,
+    seed: int,
+    tell: Callable[[Policy], None] = lambda _: None,
 ) -> tuple[Result | None, list[Result]]:
-    """The cheapest of `candidates` that holds the goal (None: none does), and all that were tried."""
-    results = [simulate(trace, instance, one, semantics, seed=seed) for one in candidates(instance, policy)]
+    """The cheapest of `candidates` that holds the goal (None: none does), and all that were tried.
+
+    tell: called with each policy once it has been tried.
+    """
+    results = []
+    for one in candidates(instance, policy):
+        results.append(simulate(trace, instance, one, semantics, seed=seed))
+        tell(one)
     holding = [result for result in results if goal.holds(result)]
     return min(holding, key=_dearness, default=None), sorted(results, key=_dearness)
 
@@ -117,14 +129,17 @@ def compare(
     semantics: Semantics,
     seed: int,
     prices: Callable[[Copies], Prices] = lambda _: Prices(None),
+    tell: Callable[[Policy | Copies], None] = lambda _: None,
 ) -> list[Result]:
-    """One result for each way, all on the same arrivals and service times."""
-    return [
-        functions.simulate(trace, way, prices(way), seed=seed)
-        if isinstance(way, Copies)
-        else simulate(trace, instance, way, semantics, seed=seed)
-        for way in ways
-    ]
+    """One result for each way, all on the same arrivals and service times; tell: called with each once it is done."""
+    results = []
+    for way in ways:
+        if isinstance(way, Copies):
+            results.append(functions.simulate(trace, way, prices(way), seed=seed))
+        else:
+            results.append(simulate(trace, instance, way, semantics, seed=seed))
+        tell(way)
+    return results
 
 
 def _dearness(result: Result) -> tuple[float, float]:

@@ -83,8 +83,8 @@ class Copies:
 def simulate(trace: Trace, copies: Copies, prices: Prices, *, arrivals: Arrivals = "poisson", seed: int = 0) -> Result:
     """Replay `trace`; UsageError above `MOST_REQUESTS` requests."""
     if trace.requests > MOST_REQUESTS:
-        words = f"{trace.requests:,} requests are too many to follow one by one"
-        raise UsageError(words, f"give a shorter trace, of at most {MOST_REQUESTS:,}")
+        words = f"{trace.requests:,} requests are too many for {copies.kind}, whose copies are followed one by one"
+        raise UsageError(words, f"give a shorter trace, of at most {MOST_REQUESTS:,}, or leave {copies.kind} out")
     return _Replay(trace, copies, prices).run(arrivals, seed)
 
 

@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _GAP, _FOOT = 1200, 190, 90, 30, 46, 60
 # Told apart by people who see few colours, too (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999")
 _INK, _GRID, _PAPER = "#333333", "#dddddd", "#ffffff"
+_THICKEST = 8
 _STEPS = (1, 2, 2.5, 5, 10)
 # What an axis can end at; what lies beyond is drawn at its edge.
 _LEAST, _MOST = 1e-12, 1e300
@@ -64,11 +65,13 @@ def _panel(pen: ImageDraw.ImageDraw, panel: Panel, top: int, colours: dict[str, 
         pen.line([(_LEFT, y), (_WIDTH - _RIGHT, y)], _GRID, 1)
         pen.text((_LEFT - 8, y), text, _INK, _font(13), anchor="rm")
     width = _WIDTH - _LEFT - _RIGHT
-    for name, line in panel.lines:
+    for number, (name, line) in enumerate(panel.lines[::-1]):
+        # What lies behind is drawn broader, so that of equal lines every colour is seen.
+        thick = 2 + min(2 * (len(panel.lines) - 1 - number), _THICKEST)
         for part in _unbroken(_condensed(line, width)):
             shares = [(at, min(max(value / most, 0.0), 1.0)) for at, value in part]
             points = [(_LEFT + at * width, top + _HEIGHT * (1 - share)) for at, share in shares]
-            pen.line(points if len(points) > 1 else points * 2, colours[name], 2, joint="curve")
+            pen.line(points if len(points) > 1 else points * 2, colours[name], thick, joint="curve")
 
 
 def _condensed(line: Sequence[float], width: int) -> list[tuple[float, float]]:

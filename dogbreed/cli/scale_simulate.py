@@ -70,6 +70,10 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
 
     if not asked.p99_ms > 0:
         raise UsageError(f"--p99 {asked.p99_ms:g}", "milliseconds, more than 0")
+    if asked.search and (asked.target or asked.compare or asked.picture):
+        raise UsageError("--search finds one target by itself", "leave out --target, --compare and --picture")
+    if asked.picture and not asked.picture.parent.is_dir():
+        raise UsageError(f"there is no folder {asked.picture.parent}", "make it first, or draw elsewhere")
     if not 0 <= asked.start_minutes <= _LONGEST_START:
         raise UsageError(f"--start-minutes {asked.start_minutes:g}", f"from 0 to {_LONGEST_START}")
     if Prices.load().instance(asked.instance_type) is None:
@@ -97,12 +101,18 @@ def run(asked: Simulation, *, config: str | None = None, use_file: bool = True) 
         words = Prices.load().words(asked.instance_type, region, "hosting")
         ui.note(f"{asked.instance_type} in {region}: {words}")
     if asked.search:
-        goal = comparing.Goal(asked.p99_ms / 1000)
-        with ui.progress("searching", None, "policies", when=not ui.json):
-            best, tried = comparing.search(trace, instance, goal, _alone(own), semantics, asked.seed)
+        goal, base = comparing.Goal(asked.p99_ms / 1000), _alone(own)
+        count = len(list(comparing.candidates(instance, base)))
+        with ui.progress("searching", count, "policies", when=not ui.json) as advance:
+            best, tried = comparing.search(
+                trace, instance, goal, base, semantics, asked.seed, lambda one: advance(1, one.words())
+            )
         _found(best, tried, asked.p99_ms, hourly)
         return
-    results = comparing.compare(trace, instance, ways, semantics, asked.seed, lambda one: _prices(one, region))
+    with ui.progress("simulating", len(ways), "ways", when=not ui.json and len(ways) > 1) as advance:
+        results = comparing.compare(
+            trace, instance, ways, semantics, asked.seed, lambda one: _prices(one, region), lambda one: advance()
+        )
     if asked.picture:
         _draw(asked.picture, trace, results)
     if ui.json:
@@ -232,6 +242,9 @@ def _found(best: Result | None, tried: list[Result], p99: float, hourly: Decimal
     elif best:
         _table([best], hourly)
         ui.note(f"the cheapest of {len(tried)} policies with p99 <= {p99:g} ms and at most 0.1 % failed")
+        bounds, _, target = best.words.partition(" at ")
+        smallest, _, largest = bounds.partition("-")
+        ui.note(f"next: dogbreed scale --min {smallest} --max {largest} --target {target}")
     if best is None:
         ui.note(
             f"none of {len(tried)} policies keeps p99 <= {p99:g} ms: allow more instances by --max, or a larger type"
@@ -253,17 +266,25 @@ def _table(results: list[Result], hourly: Decimal | None) -> None:
 
 
 def _picture(result: Result) -> None:
-    """Requests, instances and waits over time, a column for an equal part of it."""
-    for name, values in (
-        ("requests/min", [float(value) for value in result.per_minute]),
-        ("instances", [float(value) for value in result.in_service]),
-        ("p95", [0.0 if isnan(value) else value * 1000 for value in result.p95]),
-        ("failed/min", [float(value) for value in result.failures]),
-    ):
-        width = min(_WIDTH, len(values))
-        edges = [round(column * len(values) / width) for column in range(width + 1)]
+    """Requests, instances and waits over time: a row for each, a column for an equal part of the time."""
+    from shutil import get_terminal_size
+
+    rows = (
+        ("requests/min", [float(value) for value in result.per_minute], ""),
+        ("instances", [float(value) for value in result.in_service], ""),
+        ("p95", [0.0 if isnan(value) else value * 1000 for value in result.p95], " ms"),
+        ("failed/min", [float(value) for value in result.failures], ""),
+    )
+    most = [f"{max(values):,.0f}{unit}" for _, values, unit in rows]
+    # The name before a row, the largest value behind it, and a space at either side.
+    room = get_terminal_size().columns - 12 - max(map(len, most)) - len(" to ") - 2
+    minutes = len(result.per_minute)
+    width = max(1, min(_WIDTH, minutes, room))
+    edges = [round(column * minutes / width) for column in range(width + 1)]
+    for (name, values, _), words in zip(rows, most, strict=True):
+        largest = max(values)
         parts = [max(values[begin:end]) for begin, end in pairwise(edges)]
-        most = max(parts)
-        bars = "".join(_BLOCKS[round(value / most * 8) if most else 0] for value in parts)
-        unit = " ms" if name == "p95" else ""
-        ui.line(f"{name:>12} {bars} {most:,.0f}{unit}")
+        bars = "".join(_BLOCKS[round(value / largest * 8) if largest else 0] for value in parts)
+        ui.line(f"{name:>12} {bars} {'to ' if largest else ''}{words}")
+    end = f"{minutes / 60:g} h"
+    ui.line(f"{'':12} 0 h{end:>{max(0, width - 3)}}")

@@ -195,7 +195,9 @@ def test_the_same_seed_gives_the_same_result() -> None:
 def test_the_search_finds_the_cheapest_that_holds() -> None:
     busy = trace(*([60] * 20 + [600] * 20))
     instance, goal = Instance((0.5,), 2, 10.0), compare.Goal(3.0)
-    best, tried = compare.search(busy, instance, goal, Policy(1, 5, 1.0), Semantics(start_s=60), seed=0)
+    told: list[Policy] = []
+    best, tried = compare.search(busy, instance, goal, Policy(1, 5, 1.0), Semantics(start_s=60), 0, told.append)
+    assert told == list(compare.candidates(instance, Policy(1, 5, 1.0))) and len(told) == len(tried)
     assert best is not None and goal.holds(best)
     assert all(not goal.holds(other) or other.instance_seconds >= best.instance_seconds for other in tried)
     nothing, _ = compare.search(

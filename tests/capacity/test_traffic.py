@@ -106,6 +106,8 @@ def test_the_command_computes_and_refuses(tmp_path: Path) -> None:
         ["--compare", "everything"],
         ["--compare", "1-2@100/min", "--compare", ""],
         ["--search", "--p99", -3],
+        ["--search", "--target", "600/min"],
+        ["--picture", "nowhere/day.png"],
         ["--instance-type", "ml.bogus"],
     ):
         refused = dogbreed("scale", "--simulate", "trace.csv", *wrong, cwd=tmp_path)
@@ -119,3 +121,9 @@ def test_a_search_without_a_find_says_so(tmp_path: Path) -> None:
     result = dogbreed(*words, cwd=tmp_path)
     assert result.returncode == 3
     assert "none of" in result.stderr and "--max" in result.stderr
+
+
+def test_a_search_ends_with_the_command_that_applies_what_it_found(tmp_path: Path) -> None:
+    words = ["scale", "--simulate", "ramp:5/s", "--hours", 1, "--max", 2, "--search"]
+    result = dogbreed(*words, cwd=tmp_path)
+    assert result.returncode == 0 and "next: dogbreed scale --min 1 --max 2 --target" in result.stderr
