@@ -59,7 +59,7 @@ def test_disks_addresses_balancers_and_copies_are_found_with_their_price(
     assert prices[volume] == Decimal("8.00")
     assert prices[old] is None, "the table has no price of io1"
     assert prices[address] == Decimal("3.65")
-    assert kinds["load balancer"].month == Decimal("16.42")
+    assert kinds["load balancer"].month == Decimal("16.43")
     # 2 x 2 GB at $0.0000041667 a GB and second.
     assert kinds["function"].month == Decimal("43.80")
     assert kinds["function"].remove.endswith(f"--function-name {name} --qualifier live")
