@@ -18,10 +18,10 @@ from dogbreed.audit.answer import YES
 from dogbreed.audit.calls import IMPLIED, Calls, Use, caller, read_calls
 from dogbreed.audit.engine import Report
 from dogbreed.audit.finding import RULES, Category, Finding, Rule, Severity, Undecided
-from dogbreed.audit.model import HOLE, Corpus, Kind, Policy, Statement
+from dogbreed.audit.model import HOLE, Corpus, Kind, Policy, Principal, Statement
 from dogbreed.audit.pattern import arn_matches, has_wildcard, matches
 
-__all__ = ["Tight", "add_unused", "read_calls", "shown", "tighten"]
+__all__ = ["Tight", "add_unused", "not_compared", "read_calls", "shown", "tighten"]
 
 _WHY = "What nobody uses helps only somebody who should not be there."
 STATEMENT = Rule(
@@ -59,11 +59,15 @@ WIDE_RESOURCE = Rule(
 for _rule in (STATEMENT, ACTION, WIDE_ACTION, WIDE_RESOURCE):
     RULES.setdefault(_rule.id, _rule)
 
+# In the ARN of a policy of AWS's own.
+_AWS = ":aws:policy/"
 # So many resources are listed; of more, what their names have in common.
 _LISTED = 4
 # A part of a name that differs from run to run; not the number of an account, nor a region.
 _CHANGES = re.compile(r"(?!(?!20)\d{12}$)(?:\d+|\d{6,}\w*|(?=[a-f]*\d)[0-9a-f]{6,}|[0-9a-f]{8,})", re.IGNORECASE)
 _REGION = re.compile(r"\b[a-z]{2}(?:-[a-z]+)+-\d\b")
+# What stands between the words of a name.
+_BETWEEN = "-_/.:"
 _TYPE = re.compile(r"[a-z-]*[:/]|")
 
 
@@ -98,15 +102,35 @@ def tighten(corpus: Corpus, calls: Calls) -> Iterator[Tight]:
     """Each Allow statement that grants more than was used."""
     seen: set[int] = set()
     for principal in corpus.principals:
-        uses = calls.of(caller(principal.arn)) or calls.of(f"{principal.kind}/{principal.name}")
+        uses = _own(principal, calls)
         for policy in principal.policies:
-            if uses and ":aws:policy/" not in policy.arn and id(policy) not in seen:
+            if uses and _AWS not in policy.arn and id(policy) not in seen:
                 seen.add(id(policy))
                 yield from _of_policy(policy, uses)
     everybody = calls.of_all()
     for policy in corpus.policies:
-        if policy.kind in (Kind.IDENTITY, Kind.PERMISSION_SET) and ":aws:policy/" not in policy.arn:
+        if policy.kind in (Kind.IDENTITY, Kind.PERMISSION_SET) and _AWS not in policy.arn:
             yield from _of_policy(policy, everybody)
+
+
+def not_compared(corpus: Corpus, calls: Calls) -> Iterator[str]:
+    """What `tighten` is silent about, in words: who made no call that was recorded, and policies of AWS's own."""
+    for principal in corpus.principals:
+        name = f"{principal.kind}/{principal.name}"
+        if not _own(principal, calls):
+            if principal.policies or principal.unresolved:
+                yield f"{principal.location}: {name} made none of the recorded calls: what it may do is not compared"
+            continue
+        for arn in (*(policy.arn for policy in principal.policies), *principal.unresolved):
+            if _AWS in arn:
+                own = arn.rpartition("/")[2]
+                yield f"{principal.location}: {own} of {name} is AWS's own: write one that grants what it called"
+            elif HOLE in arn:
+                yield f"{principal.location}: a policy of {name} is not known, and is not compared"
+
+
+def _own(principal: Principal, calls: Calls) -> set[Use]:
+    return calls.of(caller(principal.arn)) or calls.of(f"{principal.kind}/{principal.name}")
 
 
 def _of_policy(policy: Policy, uses: set[Use]) -> Iterator[Tight]:
@@ -238,9 +262,18 @@ def _common(names: list[str], entry: str) -> list[str]:
         groups.setdefault(f"{head}:{re.split('[/:]', tail)[0]}", []).append(name)
     found: list[str] = []
     for group in groups.values():
-        shared = re.sub(r"[^-_/.:]*$", "", os.path.commonprefix(group))  # noqa: RUF071 - letter by letter is meant
-        found += group if len(group) <= _LISTED or not _holds(entry, shared) else [f"{shared}*"]
+        found += group if len(group) <= _LISTED else _shared(group, entry)
     return found
+
+
+def _shared(names: list[str], entry: str) -> list[str]:
+    """What names begin with, in whole words, and whatever follows; the names where `entry` does not grant that."""
+    start = os.path.commonprefix(names)  # noqa: RUF071 - letter by letter is meant
+    if all(name[len(start) : len(start) + 1] in _BETWEEN for name in names):
+        short = list(dict.fromkeys(name if name == start else f"{name[: len(start) + 1]}*" for name in names))
+    else:
+        short = [f"{re.sub(f'[^{_BETWEEN}]*$', '', start)}*"]
+    return short if all(_holds(entry, one[:-1]) for one in short if one.endswith("*")) else names
 
 
 def _within(pattern: str, name: str, entry: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dogbreed.audit.outcome import Outcome
 
 _SHOWN_UNDECIDED = 10
+_SHOWN_ALIKE = 2
 _INDENT = "          "
 
 
@@ -49,13 +50,28 @@ def _show_findings(findings: list[Finding]) -> None:
         ui.table(columns, [(one.severity, one.rule, one.location, _words(one), one.fix) for one in findings])
         return
     width = max(40, get_terminal_size().columns)
+    groups: dict[object, list[Finding]] = {}
     for one in findings:
-        ui.line(f"{one.severity:<8}  {printable(one.rule)}  {printable(str(one.location))}")
-        paragraphs = [f"{one.subject}: {one.message}" if one.subject else one.message]
-        paragraphs += [f"{number}. {step}" for number, step in enumerate(one.path, 1)]
-        for text in (*paragraphs, f"fix: {one.fix}"):
-            ui.line(_wrapped(printable(text), width))
-        ui.line()
+        groups.setdefault(_mended_by(one), []).append(one)
+    for members in groups.values():
+        few = ui.verbose or len(members) <= _SHOWN_ALIKE
+        for one in members if few else members[:1]:
+            ui.line(f"{one.severity:<8}  {printable(one.rule)}  {printable(str(one.location))}")
+            paragraphs = [f"{one.subject}: {one.message}" if one.subject else one.message]
+            paragraphs += [f"{number}. {step}" for number, step in enumerate(one.path, 1)]
+            paragraphs.append(f"fix: {one.fix}")
+            if not few:
+                others = ", ".join(other.rule for other in members[1:])
+                paragraphs.append(f"the same mends {len(members) - 1} more, in full with --verbose: {others}")
+            for text in paragraphs:
+                ui.line(_wrapped(printable(text), width))
+            ui.line()
+
+
+def _mended_by(finding: Finding) -> tuple[object, ...]:
+    """Equal for the many ways in which one statement lets a principal rise."""
+    same = (finding.severity, finding.location, finding.subject, finding.fix)
+    return same if finding.path else (*same, id(finding))
 
 
 def _words(finding: Finding) -> str:
@@ -178,7 +194,7 @@ def _check_action(action: str) -> None:
 def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
     """The tight policies as a diff, or written; the exit code."""
     from dogbreed.audit import rewrite
-    from dogbreed.audit.least import read_calls, shown, tighten
+    from dogbreed.audit.least import not_compared, read_calls, shown, tighten
 
     recorded = read_calls(calls)
     changed, elsewhere = rewrite.rewrite(tighten(corpus, recorded))
@@ -201,6 +217,10 @@ def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
         ui.note(f"{tight.statement.at()}: {tight.statement.name} is not edited; {words}")
     for one in sorted(recorded.unknown):
         ui.warn(f"which action {one} needs is not known: nothing that it may need was kept for it")
+    left = list(not_compared(corpus, recorded))
+    for words in left:
+        ui.warn(words)
     if not changed and not elsewhere:
-        ui.note(f"nothing to change: all grants are used in {recorded.count} recorded calls")
+        what = "what was compared is used" if left else "all grants are used"
+        ui.note(f"nothing to change: {what} in {recorded.count} recorded calls")
     return EXIT_FOUND if elsewhere or (changed and not write) else 0

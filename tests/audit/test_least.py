@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dogbreed.audit import parse
 from dogbreed.audit.answer import YES
 from dogbreed.audit.calls import Calls, Use, actions_of, caller, read_calls
 from dogbreed.audit.document import read_policies
-from dogbreed.audit.least import tighten
+from dogbreed.audit.least import not_compared, tighten
 from dogbreed.audit.model import Corpus, Kind, Policy
 from dogbreed.audit.pattern import arn_matches, matches
 from dogbreed.audit.rewrite import _apply, _edits, diff
@@ -208,3 +209,40 @@ def test_no_record_of_calls(tmp_path: Path, text: str) -> None:
     (tmp_path / "calls.json").write_text(text)
     with pytest.raises(UsageError):
         read_calls(tmp_path / "calls.json")
+
+
+def test_of_many_names_the_whole_words_in_common_stay() -> None:
+    bucket = "arn:aws:s3:::dogbreed-123456789012-us-east-1"
+    used = {Use("s3:GetObject", f"{bucket}/{folder}/x") for folder in ("a", "b", "c", "d", "e")}
+    used.add(Use("s3:ListBucket", bucket))
+    after = one_policy(tightened(written([(["s3:*"], ["*"])], 2), used))
+    assert after.statements[0].resources == (bucket, f"{bucket}/*")
+    used = {Use("s3:GetObject", f"arn:aws:s3:::photos/dog{letter}") for letter in "abcde"}
+    after = one_policy(tightened(written([(["s3:*"], ["*"])], 2), used))
+    assert after.statements[0].resources == ("arn:aws:s3:::photos/*",)
+
+
+def test_what_was_not_compared_is_said(tmp_path: Path) -> None:
+    machines = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Statement": [machines]})
+    roles = "".join(
+        f"""
+        resource "aws_iam_role" "{name}" {{
+          name               = "{name}"
+          assume_role_policy = {json.dumps(trust)}
+        }}
+        resource "aws_iam_role_policy_attachment" "{name}" {{
+          role       = aws_iam_role.{name}.name
+          policy_arn = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
+        }}
+        """
+        for name in ("idle", "w")
+    )
+    (tmp_path / "main.tf").write_text(roles)
+    (tmp_path / "calls.json").write_text(json.dumps([ROW]))
+    corpus = parse.read([tmp_path])
+    recorded = read_calls(tmp_path / "calls.json")
+    assert not list(tighten(corpus, recorded))
+    said = sorted(words.partition(": ")[2] for words in not_compared(corpus, recorded))
+    assert said[0].startswith("AmazonS3FullAccess of role/w is AWS's own")
+    assert said[1].startswith("role/idle made none of the recorded calls")

@@ -340,3 +340,13 @@ def test_write_changes_the_file_and_then_nothing_is_to_change(tree: Path) -> Non
     again = audit(tree, *words)
     assert again.returncode == 0
     assert "nothing to change" in again.stderr
+
+
+def test_in_a_terminal_the_ways_that_one_change_mends_are_one_finding(tmp_path: Path) -> None:
+    statements = [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]
+    (tmp_path / "p.json").write_text(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    short, full = (terminal("audit-iam", *more, cwd=tmp_path) for more in ((), ("--verbose",)))
+    rules = {row.split("\t")[1] for row in dogbreed("audit-iam", cwd=tmp_path).stdout.splitlines()}
+    assert "in full with --verbose" in short and "in full with --verbose" not in full
+    assert all(rule in short and rule in full for rule in rules)
+    assert len(short.splitlines()) < len(full.splitlines()) / 2
