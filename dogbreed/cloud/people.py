@@ -78,11 +78,12 @@ def train_sagemaker(scope: Scope) -> Document:
 
 def train_ec2(scope: Scope) -> Document:
     """Bucket, role and profile, photos, machines with this project's tag (IMDSv2 only, no key pair) and their logs."""
+    also = ("logs:DescribeLogGroups", "servicequotas:GetServiceQuota")
     return document(
         [
             *bucket_use(scope),
             *roles(scope, EC2_TRAINING, profile=True),
-            allow("Look", [*LOOKS_AT_NETWORK, *_LOOKS_AT_MACHINES, "servicequotas:GetServiceQuota"], "*"),
+            allow("Look", [*LOOKS_AT_NETWORK, *_LOOKS_AT_MACHINES, *also], "*"),
             *own_things(scope, ["security-group", "launch-template"], ["CreateSecurityGroup", "CreateLaunchTemplate"]),
             *machines(scope),
             looks_at_budget(scope),

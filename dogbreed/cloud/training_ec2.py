@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -92,26 +92,34 @@ class LogGroup(Resource):
         self._aws = aws
         self.name = Scope.of(aws).log_group
 
+    def wanted(self) -> Mapping[str, Any]:
+        """How long lines are kept: a machine makes it too, where it comes first, and would keep them for ever."""
+        return {"days": _LOG_DAYS}
+
     def find(self) -> Found | None:
-        """Whether it is there."""
-        try:
-            self._logs.describe_log_streams(logGroupName=self.name, limit=1)
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
-        return Found(self._aws.arn("logs", f"log-group:{self.name}"), {})
+        """DescribeLogGroups."""
+        pages = self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.name)
+        for seen in (one for page in pages for one in page["logGroups"] if one["logGroupName"] == self.name):
+            return Found(self._aws.arn("logs", f"log-group:{self.name}"), {"days": seen.get("retentionInDays")})
+        return None
 
     def create(self) -> None:
         """Make it."""
         with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
             self._logs.create_log_group(logGroupName=self.name, tags=self._aws.tags("logs"))
-        self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_LOG_DAYS)
+        self._retain()
+
+    def update(self, found: Found) -> None:
+        """Say how long lines are kept."""
+        self._retain()
 
     def delete(self, found: Found) -> None:
         """Remove it with all logs."""
         with suppress(self._logs.exceptions.ResourceNotFoundException):
             self._logs.delete_log_group(logGroupName=self.name)
+
+    def _retain(self) -> None:
+        self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_LOG_DAYS)
 
     @property
     def _logs(self) -> Any:

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import boto3
 import pytest
-from laws import apply, remove, survives_kills, unchanged
+from laws import apply, remove, unchanged
 from standin import until
 
 from dogbreed import plan
 from dogbreed.cloud.network import Network, Subnet, look
-from dogbreed.cloud.policies_serving import EC2_SERVICE
+from dogbreed.cloud.policies_serving import EC2_SERVICE, END
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.serving import balancer as balancer_module
+from dogbreed.cloud.serving import ending, machine_template, machines
 from dogbreed.cloud.serving import group as group_module
-from dogbreed.cloud.serving import machine_template, machines
 from dogbreed.cloud.serving.balancer import Balancer, Listeners, TargetGroup
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.group import Group
@@ -222,6 +221,27 @@ def test_a_public_balancer_lets_everybody_in_by_https_and_the_machines_nobody_bu
     assert outer is not None and groups[1].wanted()["inbound"] == [("tcp", 8080, 8080, outer.id)]
 
 
+def test_the_end_of_a_balancer_that_was_made_anew_is_moved_to_it(aws: Aws) -> None:
+    made = [*front(aws), Role(aws, END), ending.End(aws, ending.BALANCER, "8h")]
+    apply(made)
+    assert unchanged(made)
+    balancer = made[3].find()
+    assert balancer is not None
+    boto3.client("elbv2").delete_load_balancer(LoadBalancerArn=balancer.id)
+    apply(front(aws))
+    assert [(step.resource.name, step.why) for step in plan.make(made).changes] == [
+        ("dogbreed-end-ec2-balancer", "input")
+    ]
+    apply(made)
+    assert unchanged(made)
+    # A single machine has none, and what is left of one goes.
+    single = Deployment(aws, DeploySettings(to="ec2", single=True, ttl="8h"), Run.open(STARTER))
+    names = [one.name for one in machines.resources(single)]
+    assert "dogbreed-end-ec2" in names
+    assert "dogbreed-end-ec2-balancer" not in names
+    assert "dogbreed-end-ec2-balancer" in [one.name for one in machines.surplus(single)]
+
+
 def imported(domain: str) -> str:
     """A certificate that nobody but its own key has signed."""
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", f"/CN={domain}"]
@@ -243,22 +263,6 @@ def issued(arn: str, *, other: bool = False) -> str:
         return ""
 
 
-@pytest.mark.slow
-def test_a_kill_at_any_call_is_mended_by_repeating(account: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(balancer_module, "_LOOK_S", 0.02)
-
-    def fresh() -> Aws:
-        account.ask("reset")
-        return Aws(AwsSettings())
-
-    def behind_the_groups(aws: Aws) -> list[Resource]:
-        made = front(aws)
-        apply(made[:2])
-        return made[2:]
-
-    assert survives_kills(fresh, behind_the_groups, [True]) > 8
-
-
 def crowd(aws: Aws, boot: Boot = BOOT, **more: object) -> Group:
     """A group whose machines need no load balancer to count as well."""
     network = look(aws)
@@ -271,21 +275,6 @@ def crowd(aws: Aws, boot: Boot = BOOT, **more: object) -> Group:
     subnets = [one.id for one in choose(network, None, public=False, single=True).machines]
     told = {"count": 1, "subnets": subnets, "behind": False} | more
     return Group(aws, template, **told)  # type: ignore[arg-type]
-
-
-@pytest.mark.slow
-def test_a_kill_at_any_call_leaves_no_second_group(account: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_module, "_LOOK_S", 0.05)
-
-    def fresh() -> Aws:
-        account.ask("reset")
-        account.ask("speed", speed=60)
-        return Aws(AwsSettings())
-
-    made: dict[int, Group] = {}
-    assert survives_kills(fresh, lambda aws: [made.setdefault(id(aws), crowd(aws))], [True]) > 3
-    assert account.ask("status")["machines"] == []
-    account.ask("speed", speed=1)
 
 
 @pytest.mark.slow

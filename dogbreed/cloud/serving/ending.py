@@ -23,6 +23,8 @@ from dogbreed.cloud.session import Aws
 from dogbreed.errors import UsageError
 from dogbreed.plan import Found, Resource
 
+# Of the machines' two ends, the one that a single machine has no use for.
+BALANCER = "ec2-balancer"
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 _LEAST_S, _MOST_S = 60, 365 * 86400
 # A second deployment within this share of the time does not move the end.
@@ -44,8 +46,8 @@ def seconds(ttl: str) -> float:
 def resources(wanted: Deployment) -> list[Resource]:
     """The role and a schedule for each thing that costs by the hour; after these things in a plan."""
     own = wanted.settings
-    ends = [End(wanted.aws, what, own.ttl) for what in _whats(own.to, own.front, own.component)]
-    return [Role(wanted.aws, END), *ends]
+    whats = [what for what in _whats(own.to, own.front, own.component) if what != BALANCER or not own.single]
+    return [Role(wanted.aws, END), *(End(wanted.aws, what, own.ttl) for what in whats)]
 
 
 def everything(aws: Aws, to: str) -> list[Resource]:
@@ -54,7 +56,7 @@ def everything(aws: Aws, to: str) -> list[Resource]:
 
 
 def _whats(to: str, front: bool, component: bool) -> list[str]:
-    more = {"endpoint": ["endpoint-front"], "serverless": ["serverless-front"], "ec2": ["ec2-balancer"]}
+    more = {"endpoint": ["endpoint-front"], "serverless": ["serverless-front"], "ec2": [BALANCER]}
     # An endpoint is deleted after its inference component: until that has gone, the schedule tries again.
     first = ["endpoint-model"] if to == "endpoint" and component else []
     return [*first, to, *(more.get(to, []) if front or to == "ec2" else [])]
@@ -70,8 +72,12 @@ class End(Resource):
         self.name = aws.name(f"end-{what}")
 
     def wanted(self) -> Mapping[str, Any]:
-        """That it ends the right thing, in about the time that is set from now."""
-        return {"what": self._target(), "ends": f"in {self._ttl}"} if self._ttl else {}
+        """That it ends the right thing, in about the time that is set from now. A load balancer that was made anew has
+        another ARN.
+        """
+        if not self._ttl:
+            return {}
+        return {"what": self._target(), "input": self._input(), "ends": f"in {self._ttl}"}
 
     def unasked(self, found: Found) -> str:
         """The option that would keep it; "" where it is wanted."""
@@ -84,6 +90,7 @@ class End(Resource):
             return None
         ends = datetime.strptime(seen["ScheduleExpression"], f"at({_AT})").replace(tzinfo=UTC)
         content: dict[str, Any] = {"what": seen["Target"]["Arn"], "ends": f"{ends:%Y-%m-%d %H:%M} UTC"}
+        content["input"] = json.loads(seen["Target"].get("Input", "{}"))
         if self._ttl:
             left, wants = (ends - self._aws.now()).total_seconds(), seconds(self._ttl)
             if abs(left - wants) <= max(_LEAST_S, wants * _SAME):
@@ -159,5 +166,5 @@ _CALLS: dict[str, tuple[str, str, Callable[[Aws, str], dict[str, Any] | None]]] 
         "deleteAutoScalingGroup",
         lambda aws, name: {"AutoScalingGroupName": name, "ForceDelete": True},
     ),
-    "ec2-balancer": ("elasticloadbalancingv2", "deleteLoadBalancer", _balancer),
+    BALANCER: ("elasticloadbalancingv2", "deleteLoadBalancer", _balancer),
 }

@@ -328,7 +328,7 @@ class Group(Resource):
 
     def _answering(self, seen: Mapping[str, Any]) -> int:
         """How many machines are in service, and healthy where a balancer asks them."""
-        inside = sum(one["LifecycleState"] == "InService" for one in seen.get("Instances", ()))
+        inside: int = sum(one["LifecycleState"] == "InService" for one in seen.get("Instances", ()))
         return min(inside, TargetGroup(self.aws).healthy()) if self._behind and inside else inside
 
     # -- waiting

@@ -20,7 +20,7 @@ from dogbreed.cloud.network import SecurityGroup
 from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.serving import deployment, hosting, machine_client, machine_template
+from dogbreed.cloud.serving import deployment, ending, hosting, machine_client, machine_template
 from dogbreed.cloud.serving.balancer import HTTP, HTTPS, Balancer, Listeners, TargetGroup
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.group import Group
@@ -138,7 +138,7 @@ def resources(wanted: Deployment) -> list[Resource]:
         made += [TargetGroup(aws, place.vpc), balancer, Listeners(aws, own.certificate)]
     made.append(group)
     if own.ttl:
-        made += import_module("dogbreed.cloud.serving.ending").resources(wanted)
+        made += ending.resources(wanted)
     return made
 
 
@@ -150,7 +150,9 @@ def surplus(wanted: Deployment) -> list[Resource]:
         old += [one for one in groups_there(aws) if isinstance(one, BalancerGroup)]
         old += [TargetGroup(aws), Balancer(aws), Listeners(aws)]
     if not own.ttl:
-        old += hosting.optional("ending", aws, _TO)
+        old += ending.everything(aws, _TO)
+    elif own.single:
+        old.append(ending.End(aws, ending.BALANCER))
     return old
 
 
@@ -168,7 +170,7 @@ def everything(aws: Aws) -> list[Resource]:
         Balancer(aws),
         Listeners(aws),
         Group(aws),
-        *hosting.optional("ending", aws, _TO),
+        *ending.everything(aws, _TO),
     ]
 
 
