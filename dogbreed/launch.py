@@ -8,13 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dogbreed.errors import EXIT_USAGE, DogbreedError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
 
 WORKER = "dogbreed.train.loop"
 LOG = "worker.log"
@@ -48,11 +52,14 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
 
     When the consumer stops (Ctrl-C, close), the workers write a checkpoint and end. When this process dies, its end of
     their stdin closes and they do the same. On Ctrl-C while it waits, an event `stopping` comes before
-    KeyboardInterrupt. Raises DogbreedError when training fails, UsageError when PyTorch is not installed.
+    KeyboardInterrupt. Raises DogbreedError when training fails, UsageError when PyTorch is not installed, or the
+    run is being trained already.
     """
     if find_spec("torch") is None:
         raise UsageError("training needs PyTorch", "pip install 'dogbreed[train]'")
     with open(run / LOG, "ab") as log:
+        if not _lock(log, tries=10):
+            raise UsageError(f"{run} is being trained", "wait until it has ended, or end it with Ctrl-C where it runs")
         process = subprocess.Popen(
             argv(run, instances, max_restarts),
             stdin=subprocess.PIPE,
@@ -80,6 +87,32 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
         raise
     finally:
         _end(process)
+
+
+def is_busy(run: Path) -> bool:
+    """Whether somebody trains the run on this machine now."""
+    try:
+        with open(run / LOG, "rb") as log:
+            return not _lock(log)
+    except OSError:
+        return False
+
+
+def _lock(log: IO[bytes], tries: int = 1) -> bool:
+    """Lock a run's log, which its workers have open as long as they live; False where another has locked it."""
+    if sys.platform == "win32":
+        return True
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Who only looks whether it is locked has it for a moment.
+            time.sleep(0.05 if left else 0)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+    return False
 
 
 def parse(line: bytes | str) -> Event | None:

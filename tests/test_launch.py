@@ -148,3 +148,16 @@ def test_the_users_environment_wins_over_ours(tmp_path: Path, worker: Path, monk
     (event,) = launch.follow(tmp_path, 1, 0)
     assert event["omp"] == "7"
     assert json.loads(event["malloc"]) > 2**20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of files are those of Unix")
+def test_one_run_is_trained_by_one_at_a_time(tmp_path: Path, worker: Path) -> None:
+    write(worker, 'tell(event="step")\nsys.stdin.read()\n')
+    assert not launch.is_busy(tmp_path)
+    with closing(launch.follow(tmp_path, 1, 0)) as events:
+        assert next(events)["event"] == "step"
+        assert launch.is_busy(tmp_path)
+        with pytest.raises(UsageError, match="is being trained"):
+            next(launch.follow(tmp_path, 1, 0))
+        assert launch.is_busy(tmp_path)
+    assert not launch.is_busy(tmp_path)

@@ -123,12 +123,15 @@ def _nothing_known(name: str) -> dict[str, Any]:
 
 def look(path: Path) -> dict[str, Any]:
     """What is known about the run in `path`, whatever became of it."""
+    from dogbreed import launch
     from dogbreed.errors import DogbreedError
     from dogbreed.run import MODEL, Run
 
     known = _nothing_known(str(path)) | {"when": _time(path)} | _elsewhere(path)
     if not (path / MODEL).exists() and known["where"] != "here":
         return known | _job(path) | {"hint": known["hint"]}
+    if not (path / MODEL).exists() and launch.is_busy(path):
+        return known | {"state": "training", "hint": f"here; its own words: {path / launch.LOG}"} | _job(path)
     if not (path / MODEL).exists():
         # Resuming needs the job; where there is no checkpoint yet, it begins at the first step.
         return known | {"state": "unfinished", "hint": f"go on with: dogbreed train --resume {path}"} | _job(path)
