@@ -2,7 +2,8 @@
 
 A queue that is always full gives every request the longest wait and saves none of them. So once a request had to be
 refused, only what a free thread takes at once is accepted, until there has been room for a while: that is answered
-about as fast as in a quiet hour, and the rest is told at once to come back.
+about as fast as in a quiet hour, and the rest is told at once to come back. Where others use the cores too, that may be
+fewer photos at once than there are threads.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
 
 _CALM_S = 1.0  # without a refusal for so long, photos may wait again
+_LAST = 8  # photos whose times are remembered, about
+# How much longer than its work a photo takes where threads wait for a core, and where they do not.
+_CROWDED, _ROOMY = 1.5, 1.15
 
 
 class Busy(Exception):
@@ -54,6 +58,8 @@ class Workers:
         self._changed = threading.Condition()
         self._refused_at = float("-inf")
         self._free = threads
+        # Photos at once while requests are refused, and what that is learnt from: see `_learn`.
+        self._at_once, self._learnt_at, self._took, self._worked = threads, 0.0, 0.0, 0.0
         self._ending = False
         self._threads = [threading.Thread(target=self._work, name=f"predict-{i}") for i in range(threads)]
         for thread in self._threads:
@@ -74,7 +80,7 @@ class Workers:
         waiting = len(self._queue) + coming - self._free
         calm = now - self._refused_at > _CALM_S
         # Where none waits, a request of any size that the limits allow is taken.
-        full = waiting + photos > max(self.room, photos) if calm else waiting >= 0
+        full = waiting + photos > max(self.room, photos) if calm else waiting >= self._at_once - self.threads
         if full:
             self._refused_at = now
         return full
@@ -102,12 +108,32 @@ class Workers:
     def _work(self) -> None:
         while item := self._next():
             job, number = item
+            began, worked = time.perf_counter(), time.thread_time()
             bug = None if job.cancelled else self._answer(job, number)
+            took, worked = time.perf_counter() - began, time.thread_time() - worked
             # Before the answer is sent: who has it may ask again at once.
             with self._changed:
                 self._free += 1
+                self._learn(took, worked)
             if not job.cancelled:
                 job.loop.call_soon_threadsafe(_done, job, bug)
+
+    def _learn(self, took: float, worked: float) -> None:
+        """From a photo's seconds by the clock and by its thread's own: whether each thread still has a core.
+
+        Where the cores are shared with others, two photos at once take twice as long and not one more is answered.
+        """
+        self._took += took - self._took / _LAST
+        self._worked += worked - self._worked / _LAST
+        now, change = time.monotonic(), 0
+        if self._took > _CROWDED * self._worked:
+            change = -1
+        elif self._took < _ROOMY * self._worked and now - self._learnt_at > _CALM_S:
+            change = 1
+        if 1 <= self._at_once + change <= self.threads and change:
+            self._at_once += change
+            # What was before says nothing of what is now.
+            self._learnt_at, self._took = now, (_CROWDED + _ROOMY) / 2 * self._worked
 
     def _answer(self, job: Job, number: int) -> Exception | None:
         if number == 0:

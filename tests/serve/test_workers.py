@@ -101,6 +101,30 @@ def test_after_a_refusal_hardly_any_may_wait() -> None:
     run(scenario, waiting=4)
 
 
+def test_while_it_refuses_fewer_are_taken_at_once_where_threads_have_no_core_each() -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        for number in range(20):
+            task = ask(workers, (str(number), b""))
+            await asyncio.to_thread(slow.wait_for, number + 1)
+            # By the clock a photo takes this long, and its thread does next to nothing in it.
+            await asyncio.sleep(0.005)
+            slow.let(1)
+            await task
+        tasks = [ask(workers, (name, b"")) for name in "abc"]
+        await asyncio.to_thread(slow.wait_for, 22)
+        assert workers.waiting == 1 and workers.is_full()
+        slow.let(2)
+        await asyncio.to_thread(slow.wait_for, 23)
+        # There is a free thread, but the photo in work would wait for it.
+        await asyncio.gather(*tasks[:2])
+        assert workers.waiting == 0 and workers.is_full()
+        slow.let(1)
+        await tasks[2]
+        assert not workers.is_full()
+
+    run(scenario, threads=2, waiting=1)
+
+
 def test_who_has_left_is_not_worked_for() -> None:
     async def scenario(slow: Slow, workers: Workers) -> None:
         first = ask(workers, ("a", b""))
