@@ -31,7 +31,7 @@ def policy(
         typer.Option(
             "--for",
             metavar="WHAT",
-            help="A command such as train-ec2 (all of them: see below), or role:KIND.",
+            help="A command such as train-ec2 (all of them: see above), or role:KIND.",
         ),
     ],
     account: Annotated[str | None, typer.Option(help="Account number; default: that of the credentials.")] = None,

@@ -61,6 +61,8 @@ class Command(TyperCommand):
 
     def __init__(self, *words: Any, params: list[Any], **more: Any) -> None:
         own = {one.name for one in params}
+        # Lines of a docstring are no lines of a terminal: only an empty one ends a paragraph.
+        more["help"] = "\n\n".join(" ".join(part.split()) for part in (more.get("help") or "").split("\n\n"))
         super().__init__(*words, params=[*params, *(one for one in _of_output() if one.name not in own)], **more)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
