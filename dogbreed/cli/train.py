@@ -97,7 +97,8 @@ def _begin(settings: Settings, photos: PhotoSet, out: Path | None) -> Run:
     from dogbreed.train import job
 
     if out and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        hint = f"go on with it: dogbreed train --resume {out}" if not (out / MODEL).exists() else "name a new folder"
+        begun = (out / job.FILE).exists() and not (out / MODEL).exists()
+        hint = f"go on with it: dogbreed train --resume {out}" if begun else "name a new folder"
         raise UsageError(f"{out} is not empty", hint)
     run = Run.create(out)
     job.write(run.path, settings.to_json(), photos)

@@ -143,8 +143,9 @@ def _weights(backbone: str, weights: str) -> tuple[Mapping[str, Tensor], tuple[s
         if not all(isinstance(value, Tensor) for value in state.values()):
             raise ValueError("not all of its values are tensors")
     except Exception as error:
-        what = str(error).partition("\n")[0]
-        raise DogbreedError(f"{path} holds no weights: {what}", "give a .safetensors or .pth state dict") from error
+        # Of a file that could run code, PyTorch says how to let it.
+        what = "" if "weights_only" in str(error) else ": " + str(error).partition("\n")[0]
+        raise UsageError(f"{path} holds no weights{what}", "give a .safetensors or .pth state dict") from error
     return (*_split_head(backbone, state), origin)
 
 

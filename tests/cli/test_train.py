@@ -201,3 +201,10 @@ def test_the_advice_to_use_fewer_workers(capsys: pytest.CaptureFixture[str], eff
     text = capsys.readouterr().err
     assert f"{efficiency:.0%}" in text
     assert ("fewer --instances" in text) == advice
+
+
+def test_a_folder_of_something_else_is_no_run_to_go_on_with(tmp_path: Path, drawn: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("words")
+    refused = dogbreed(tmp_path, "train", drawn, "--out", tmp_path, code=2)
+    assert "is not empty" in refused.stderr and "--resume" not in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
