@@ -58,7 +58,7 @@ def roll_back(aws: Aws) -> list[str]:
     made = rolling_back.plan(aws, "", lambda words: None)
     for _ in made.apply():
         pass
-    return [step.sign for step in made.steps]
+    return [step.sign for step in made.changes]
 
 
 def scaled(aws: Aws) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from dogbreed.cloud.bucket import Bucket
@@ -154,14 +152,6 @@ def everything(aws: Aws, to: str) -> list[Resource]:
     found += [_component_logs(aws), *alarms.named(aws, to)] if to == "endpoint" else []
     copies = [component.Component(aws)] if to == "endpoint" else []
     return [*found, Endpoint(aws, to), *copies, *front.everything(aws, to), *ending.everything(aws, to)]
-
-
-def optional(module: str, aws: Aws, to: str) -> list[Resource]:
-    """`everything(aws, door)` of a module of this folder that a build may lack."""
-    if not find_spec(f"dogbreed.cloud.serving.{module}"):
-        return []
-    found: list[Resource] = import_module(f"dogbreed.cloud.serving.{module}").everything(aws, to)
-    return found
 
 
 def data_capture(wanted: Deployment) -> Mapping[str, Any]:
