@@ -74,7 +74,8 @@ def status(
     else:
         words = f"{dollars(hourly)} an hour while this stays" if hourly else "nothing of this costs by the hour"
         if hourly is None:
-            words = f"prices of {aws.region} are not known here (dogbreed cost --refresh finds some): {lines(price)}"
+            words = f"what this costs by the hour is not known in {aws.region} (dogbreed cost --refresh may find it)"
+            words += f": {lines(price)}" if price.hourly is None else ""
         elif price.hourly:
             words += f", {dollars(priced.month(price.hourly))} a month: {lines(price)}"
         ui.note(f"{words}; to remove it: dogbreed destroy")

@@ -210,8 +210,9 @@ class Endpoint(Resource):
         return "; ".join(filter(None, parts))
 
     def _price(self, running: Sequence[tuple[str, int]], copies: Sequence[tuple[int, int]]) -> Price:
-        instances = (priced.instances(kind, self._aws.region, count) for kind, count in running)
-        kept = (priced.copies_of_endpoint(self._aws.region, memory, count) for memory, count in copies)
+        region = self._aws.configured_region
+        instances = (priced.instances(kind, region, count) for kind, count in running)
+        kept = (priced.copies_of_endpoint(region, memory, count) for memory, count in copies)
         return priced.total((*instances, *kept))
 
     def is_scaled(self) -> bool:
