@@ -96,3 +96,30 @@ def survives_kills(
         else:
             raise AssertionError("more than 200 calls")
     return max(counts)
+
+
+def through_every_state(aws: Aws, action: Callable[[], object]) -> int:
+    """Kill `action` right after each call that changes something, and repeat, until it comes to its end.
+
+    Returns how often it was killed.
+    """
+
+    def kill(http_response: Any, model: Any, **_: Any) -> None:
+        reads = model.name.startswith(("Get", "Describe", "List", "Head", "BatchGet"))
+        if http_response.status_code < 300 and not reads:
+            raise Killed
+
+    # Clients take the handlers that the session has when they are made, which takes its time: one set for all.
+    aws._clients.clear()
+    aws.session.events.register("after-call.*.*", kill)
+    try:
+        for number in range(100):
+            try:
+                action()
+            except Killed:
+                continue
+            return number
+    finally:
+        aws.session.events.unregister("after-call.*.*", kill)
+        aws._clients.clear()
+    raise AssertionError("it never came to its end")

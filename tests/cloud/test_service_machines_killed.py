@@ -16,10 +16,9 @@ import boto3
 import pytest
 import small_machines
 from deployed import another, deploy, wanted
-from laws import Killed, apply, unchanged
+from laws import Killed, apply, through_every_state, unchanged
 from standin import until
-from test_service_machines import BOOT, crowd
-from test_serving_endpoint import through_every_state
+from test_service_machines import BOOT, crowd, imported
 
 from dogbreed import plan
 from dogbreed.cloud.serving import balancer, group
@@ -46,12 +45,13 @@ def test_killed_after_every_change_it_converges_and_destroy_leaves_nothing(
     hasty: Aws, account: Server, tmp_path: Path
 ) -> None:
     image = small_machines.image(hasty)
-    first = wanted(hasty, Run.open(STARTER), image, "ec2", ttl="8h")
+    more = {"ttl": "8h", "certificate": imported("dogs.example.org")}
+    first = wanted(hasty, Run.open(STARTER), image, "ec2", **more)
     assert through_every_state(hasty, lambda: deploy(first)) > 40
     # The last repetition has waited for what the others had begun.
     assert TargetGroup(hasty).healthy() == 1
     assert deploy(first) == []
-    second = wanted(hasty, another(tmp_path / "two"), image, "ec2", ttl="8h")
+    second = wanted(hasty, another(tmp_path / "two"), image, "ec2", **more)
     old = small_machines.versions(hasty)
     assert through_every_state(hasty, lambda: deploy(second)) >= 5
     assert TargetGroup(hasty).healthy() == 1

@@ -15,7 +15,7 @@ import standin
 from deployed import TINY, another, changed, deploy, pushed, real, wanted
 from hypothesis import given
 from hypothesis import strategies as st
-from test_serving_endpoint import through_every_state
+from laws import through_every_state
 
 from dogbreed import plan
 from dogbreed.cli import loadtest_target

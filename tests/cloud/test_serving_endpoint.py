@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from deployed import TINY, another, changed, deploy, pushed, wanted
-from laws import Killed, apply
+from laws import apply, through_every_state
 
 from dogbreed import plan
 from dogbreed.cloud import inventory, network
@@ -228,29 +228,6 @@ def test_a_model_that_does_not_start_changes_nothing(hasty: Aws, image: str) -> 
     # What was tried last goes, and the first is as it was.
     assert {step[0] for step in deploy(first)} <= {"-", "~"}
     assert deploy(first) == []
-
-
-def through_every_state(aws: Aws, action: Callable[[], Any]) -> int:
-    """Kill `action` right after each call that changes something, and repeat, until it comes to its end."""
-    events = aws.session.events
-
-    def kill(http_response: Any, model: Any, **_: Any) -> None:
-        reads = model.name.startswith(("Get", "Describe", "List", "Head", "BatchGet"))
-        if http_response.status_code < 300 and not reads:
-            raise Killed
-
-    for number in range(100):
-        aws._clients.clear()
-        events.register("after-call.*.*", kill)
-        try:
-            action()
-        except Killed:
-            continue
-        finally:
-            events.unregister("after-call.*.*", kill)
-            aws._clients.clear()
-        return number
-    raise AssertionError("it never came to its end")
 
 
 @pytest.mark.slow
