@@ -76,7 +76,8 @@ def _with_remote(found: list[dict[str, Any]], region: str | None) -> list[dict[s
     # Whatever the account answers, the runs here are listed.
     except Exception as error:
         if errors.code(error) == "NoSuchBucket":
-            ui.note("the AWS account has no runs yet")
+            _mark_gone(found, aws.bucket)
+            ui.note("the AWS account has no runs")
             return found
         told = error if isinstance(error, DogbreedError) else errors.translate(error)
         if told is None:
@@ -88,6 +89,15 @@ def _with_remote(found: list[dict[str, Any]], region: str | None) -> list[dict[s
         one = here.setdefault(run.id, _nothing_known(run.id) | {"when": run.created, "state": ""})
         one |= _remote(run) | ({} if one["state"] == "finished" else _state(run, state.status, state.detail))
     return list(here.values())
+
+
+def _mark_gone(found: list[dict[str, Any]], bucket: str) -> None:
+    """Say of runs that were last seen in a bucket which is no more that nothing of them can come."""
+    from dogbreed.cloud.remote import read
+
+    for one in found:
+        if one["where"] != "here" and one["state"] != "finished" and read(Path(one["run"])).bucket == bucket:
+            one |= {"state": "gone", "hint": "its bucket is no more, and with it what was trained; train again"}
 
 
 def _may_have_account() -> bool:

@@ -162,6 +162,12 @@ _ANSWERS: tuple[tuple[set[str], DogbreedError], ...] = (
         _THROTTLED,
         DogbreedError("AWS asks for fewer calls ({call}: {name})", "wait a minute and repeat"),
     ),
+    (
+        {"NoSuchBucket"},
+        DogbreedError(
+            "{call}: {said}", "see: dogbreed runs; what dogbreed destroy --data has removed does not come back"
+        ),
+    ),
     (_QUOTA, DogbreedError("a quota of the account is reached: {said}", _QUOTA_HINT)),
     (
         _CAPACITY,

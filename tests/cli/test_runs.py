@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import dogbreed, terminal
 
+from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER, sealed
 
 pytestmark = pytest.mark.skipif(not (STARTER / "model.json").is_file(), reason="the starter model is not there")
@@ -57,3 +58,19 @@ def test_nowhere(here: Path) -> None:
     assert (result.returncode, result.stdout) == (0, "") and "dogbreed train" in result.stderr
     assert dogbreed("runs", "nowhere", cwd=here).returncode == 2
     assert json.loads(dogbreed("runs", "--json", cwd=here / "runs").stdout) == []
+
+
+def test_a_run_whose_bucket_is_no_more_is_gone(account: Server, here: Path) -> None:
+    remote = dict.fromkeys(("price_per_hour", "ceiling_usd")) | dict.fromkeys(("data", "code", "image"), "x")
+    remote |= {"backend": "ec2", "project": "dogbreed", "account": "123456789012", "region": "eu-west-1"}
+    remote |= {"instances": 1, "instance_type": "m5.xlarge", "spot": False, "price_date": "", "max_seconds": 60}
+    remote |= {"created": "2020-01-02T03:04:05Z", "more": {}}
+    remote["attempts"] = [{"name": "1", "created": "2020-01-02T03:04:05Z", "status": "running"}]
+    for name, owner in (("mine", "123456789012"), ("anothers", "210987654321")):
+        folder = here / "runs" / name
+        folder.mkdir()
+        (folder / "job.json").write_text((here / "runs" / "c-begun" / "job.json").read_text())
+        (folder / "remote.json").write_text(json.dumps(remote | {"id": name, "bucket": f"dogbreed-{owner}-eu-west-1"}))
+    runs = {Path(one["run"]).name: one for one in json.loads(dogbreed("runs", "--json", cwd=here).stdout)}
+    assert (runs["mine"]["state"], runs["anothers"]["state"]) == ("gone", "running")
+    assert runs["c-begun"]["state"] == "unfinished"

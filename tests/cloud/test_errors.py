@@ -74,7 +74,7 @@ def test_any_answer_is_told_in_one_line(code: str, message: str) -> None:
         ("InsufficientInstanceCapacity", "none", DogbreedError, "no such machines", "--instance-type"),
         ("DependencyViolation", "sg-1 has a dependent object", DogbreedError, "still in use", "in a minute"),
         ("InternalError", "We encountered", DogbreedError, "also when asked again", "repeat"),
-        ("NoSuchBucket", "no such", DogbreedError, "CreateThing: no such", "status"),
+        ("NoSuchBucket", "no such", DogbreedError, "CreateThing: no such", "destroy --data"),
         ("ValidationException", "Could not find job", DogbreedError, "Could not find", "status"),
         ("ValidationException", "1 error", DogbreedError, "AWS refused CreateThing", "setting"),
         ("OptInRequired", "not subscribed", AccessError, "not subscribed", "enable"),
