@@ -16,10 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import dogbreed
 
+from dogbreed import plan as planning
 from dogbreed import priced
+from dogbreed.cloud import budget
+from dogbreed.cloud.budget import Budget
 from dogbreed.cloud.serving import choosing, deploying
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
+from dogbreed.errors import DogbreedError
 from dogbreed.priced import Part, Price
 from dogbreed.rehearse.state import Server
 from dogbreed.run import STARTER, Run
@@ -49,6 +53,11 @@ def hasty(account: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     account.ask("speed", speed=1)
 
 
+def apply(wanted: list[Budget]) -> None:
+    for _ in planning.make(wanted).apply():
+        pass
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("to", "settings", "hour", "names"),
@@ -69,10 +78,17 @@ def test_the_plan_and_what_is_there_cost_the_same(
 ) -> None:
     aws = Aws(AwsSettings(region="us-east-1"))
     # A balancer asks what machines run, which is the service itself.
-    one = wanted(aws, Run.open(STARTER), pushed(aws, TINY) if to == "endpoint" else "", to, **settings)
-    plan = deploying.price(deploying.plan(one))
-    month = priced.month(plan.hourly)
+    one = wanted(aws, Run.open(STARTER), "" if "load balancer" in names else pushed(aws, TINY), to, **settings)
+    made = deploying.plan(one)
+    plan = deploying.price(made)
+    month = priced.month(plan.hourly) or Decimal(0)
     assert month == priced.cents(hour * 730)
+    # A budget refuses it by the same price, to the cent.
+    apply([Budget(aws, month - Decimal("0.01"))])
+    with pytest.raises(DogbreedError, match=f"an hour, \\${month} a month"):
+        budget.check(aws, made)
+    apply([Budget(aws, month)])
+    budget.check(aws, made)
     (auto,) = [found for found in choosing.options(one, 0, look=True) if found.to == to]
     assert auto.usd == month
     deploy(one)
