@@ -163,7 +163,8 @@ class Group(Resource):
         if wanted["begun with"] != has["begun with"]:
             self._resize()
         # Last, since it says that all before has been done.
-        self._asg.create_or_update_tags(Tags=self._tags())
+        if any(wanted[key] != has[key] for key in ("begun with", "tags")):
+            self._asg.create_or_update_tags(Tags=self._tags())
         self._await_all(_START_S)
 
     def delete(self, found: Found) -> None:
