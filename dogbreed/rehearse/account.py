@@ -1,8 +1,9 @@
-"""Who calls, and what IAM's simulator says: that everything is allowed, since IAM is a stub here."""
+"""Who calls, and what IAM says of rights: that everything is allowed and nothing was used, since it is a stub here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from dogbreed.rehearse.calls import PASS, PERSON, Passed
 
@@ -16,12 +17,20 @@ def add(cloud: Cloud) -> None:
     cloud.handle("sts", "GetCallerIdentity", lambda call: _identity(cloud, call))
     for operation in ("SimulatePrincipalPolicy", "SimulateCustomPolicy"):
         cloud.handle("iam", operation, _simulate)
+    cloud.handle("iam", "GenerateServiceLastAccessedDetails", lambda call: {"JobId": str(uuid4())})
+    cloud.handle("iam", "GetServiceLastAccessedDetails", lambda call: _last_accessed(cloud))
 
 
 def _identity(cloud: Cloud, call: Call) -> dict[str, Any] | Passed:
     if call.who != PERSON:
         return PASS
     return {"UserId": "AIDAREHEARSALEXAMPLE1", "Account": cloud.account, "Arn": PERSON}
+
+
+def _last_accessed(cloud: Cloud) -> dict[str, Any]:
+    """A report of no service at all: an account of today has no past to judge by."""
+    now = cloud.clock.now()
+    return {"JobStatus": "COMPLETED", "JobCreationDate": now, "JobCompletionDate": now, "ServicesLastAccessed": []}
 
 
 def _simulate(call: Call) -> dict[str, Any]:
