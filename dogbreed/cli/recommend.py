@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dogbreed.capacity.traffic import Trace
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)?")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/(s|min)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|min|h|hour|d|day|month)")
 _SERVICE_MS = 15.0
 _SHOWN = 8
 
@@ -125,6 +125,9 @@ def _trace(text: str, hours: float, seed: int) -> Trace:
     match = _RATE.fullmatch(text.strip())
     if not match:
         return read(text, hours, seed)
+    if match[2] not in ("s", "min"):
+        hint = f"5/s or 600/min; where so few are cheapest: dogbreed deploy --to auto --traffic {text} --dry-run"
+        raise UsageError(f"--traffic {text}: machines are recommended for requests a second or a minute", hint)
     rate = float(match[1]) / (60 if match[2] == "min" else 1)
     if not 1 / 60 <= rate <= 1e5:
         raise UsageError(f"a rate of {text}", "from one a minute to 100,000 a second")

@@ -131,6 +131,8 @@ def read(text: str, hours: float, seed: int) -> Trace:
 
     shape, colon, rate = text.partition(":")
     if not colon or shape not in traffic.SHAPES:
+        if text[:1].isdigit() and not Path(text).exists():
+            raise UsageError(f"{text}: at which hours?", f"one of {', '.join(traffic.SHAPES)} before it: daily:{text}")
         return traffic.read(Path(text))
     number, _, unit = rate.partition("/")
     try:

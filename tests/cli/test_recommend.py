@@ -40,7 +40,12 @@ def test_the_last_load_test_says_how_long_a_photo_takes(tmp_path: Path) -> None:
 def test_what_no_machine_holds_and_what_cannot_be(tmp_path: Path) -> None:
     done = dogbreed("recommend", "--traffic", "1/s", "--p99", "15ms", "--service-ms", "15", cwd=tmp_path)
     assert (done.returncode, "--service-ms is more than 0 and less than --p99" in done.stderr) == (2, True)
-    for wrong in (["--traffic", "0/s"], ["--traffic", "1/s", "--p99", "soon"], ["--traffic", "missing.csv"]):
+    for wrong in (
+        ["--traffic", "0/s"],
+        ["--traffic", "1/s", "--p99", "soon"],
+        ["--traffic", "missing.csv"],
+        ["--traffic", "9/day"],
+    ):
         assert dogbreed("recommend", *wrong, cwd=tmp_path).returncode == 2
     done = dogbreed("recommend", "--traffic", "90000/s", "--service-ms", "400", "--p99", "500ms", cwd=tmp_path)
     assert (done.returncode, "no type holds" in done.stderr) == (3, True)
