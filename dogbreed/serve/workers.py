@@ -1,9 +1,9 @@
 """Threads that answer photos, and the queue before them, which is bounded and empty when there is too much to do.
 
 A queue that is always full gives every request the longest wait and saves none of them. So once a request had to be
-refused, only what a free thread takes at once is accepted, until there has been room for a while: that is answered
-about as fast as in a quiet hour, and the rest is told at once to come back. Where others use the cores too, that may be
-fewer photos at once than there are threads.
+refused, hardly any may wait until there has been room for a while, and none while most are refused: what is accepted is
+answered about as fast as in a quiet hour, and the rest is told at once to come back. Where others use the cores too,
+that may be fewer photos at once than there are threads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dogbreed.infer.answering import Answer
 from dogbreed.infer.predictor import Predictor
 
 _CALM_S = 1.0  # without a refusal for so long, photos may wait again
+_RECENT, _MOST = 32, 0.7  # requests; their share
 _LAST = 8  # photos whose times are remembered, about
 # How much longer than its work a photo takes where threads wait for a core, and where they do not.
 _CROWDED, _ROOMY = 1.5, 1.15
@@ -56,7 +57,8 @@ class Workers:
         self.predictor, self.threads, self.room = predictor, threads, waiting
         self._queue: deque[tuple[Job, int]] = deque()
         self._changed = threading.Condition()
-        self._refused_at = float("-inf")
+        # When one was refused last, and the share of the recent ones that were.
+        self._refused_at, self._refused = float("-inf"), 0.0
         self._free = threads
         # Photos at once while requests are refused, and what that is learnt from: see `_learn`.
         self._at_once, self._learnt_at, self._took, self._worked = threads, 0.0, 0.0, 0.0
@@ -80,9 +82,13 @@ class Workers:
         waiting = len(self._queue) + coming - self._free
         calm = now - self._refused_at > _CALM_S
         # Where none waits, a request of any size that the limits allow is taken.
-        full = waiting + photos > max(self.room, photos) if calm else waiting >= self._at_once - self.threads
+        full = waiting + photos > max(self.room, photos)
+        if not calm:
+            # Where few are refused, the next one may be long in coming, and a thread would be without work till then.
+            full = waiting >= self._at_once - self.threads + (self._refused < _MOST)
         if full:
             self._refused_at = now
+            self._refused += (1 - self._refused) / _RECENT
         return full
 
     async def answer(self, job: Job, timeout_s: float) -> None:
@@ -90,6 +96,7 @@ class Workers:
         with self._changed:
             if self.is_full(len(job.photos)):
                 raise Busy
+            self._refused -= self._refused / _RECENT
             self._queue.extend((job, number) for number in range(len(job.photos)))
             self._changed.notify(len(job.photos))
         try:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dogbreed.errors import PhotoError
 from dogbreed.infer.answering import Answer
+from dogbreed.serve import workers as module
 from dogbreed.serve.workers import Busy, Job, Workers
 
 
@@ -65,6 +66,12 @@ def ask(workers: Workers, *photos: tuple[str, bytes], timeout_s: float = 20) -> 
     return asyncio.create_task(one())
 
 
+@pytest.fixture
+def overload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is not forgotten, however slow this machine is."""
+    monkeypatch.setattr(module, "_CALM_S", 1e6)
+
+
 def test_one_too_many_is_refused_at_once_and_the_others_answered_in_order() -> None:
     async def scenario(slow: Slow, workers: Workers) -> None:
         first = ask(workers, ("a", b""))
@@ -81,7 +88,7 @@ def test_one_too_many_is_refused_at_once_and_the_others_answered_in_order() -> N
     run(scenario)
 
 
-def test_after_a_refusal_hardly_any_may_wait() -> None:
+def test_after_a_refusal_hardly_any_may_wait(overload: None) -> None:
     async def scenario(slow: Slow, workers: Workers) -> None:
         tasks = [ask(workers, ("0", b""))]
         await asyncio.to_thread(slow.wait_for, 1)
@@ -101,7 +108,23 @@ def test_after_a_refusal_hardly_any_may_wait() -> None:
     run(scenario, waiting=4)
 
 
-def test_while_it_refuses_fewer_are_taken_at_once_where_threads_have_no_core_each() -> None:
+def test_none_waits_while_most_are_refused(overload: None) -> None:
+    async def scenario(slow: Slow, workers: Workers) -> None:
+        tasks = [ask(workers, (name, b"")) for name in "abc"]
+        await asyncio.to_thread(slow.wait_for, 1)
+        assert all(workers.is_full() for _ in range(100))
+        slow.let(2)
+        await asyncio.to_thread(slow.wait_for, 3)
+        # One may wait where few are refused.
+        assert workers.waiting == 0 and workers.is_full()
+        slow.let(1)
+        await asyncio.gather(*tasks)
+        assert not workers.is_full()
+
+    run(scenario, waiting=2)
+
+
+def test_while_it_refuses_fewer_are_taken_at_once_where_threads_have_no_core_each(overload: None) -> None:
     async def scenario(slow: Slow, workers: Workers) -> None:
         for number in range(20):
             task = ask(workers, (str(number), b""))
@@ -112,14 +135,16 @@ def test_while_it_refuses_fewer_are_taken_at_once_where_threads_have_no_core_eac
             await task
         tasks = [ask(workers, (name, b"")) for name in "abc"]
         await asyncio.to_thread(slow.wait_for, 22)
-        assert workers.waiting == 1 and workers.is_full()
+        assert workers.waiting == 1
+        assert all(workers.is_full() for _ in range(100))
         slow.let(2)
         await asyncio.to_thread(slow.wait_for, 23)
-        # There is a free thread, but the photo in work would wait for it.
-        await asyncio.gather(*tasks[:2])
+        while sum(task.done() for task in tasks) < 2:
+            await asyncio.sleep(0.001)
+        # There is a free thread, which would take the core of the one at work.
         assert workers.waiting == 0 and workers.is_full()
         slow.let(1)
-        await tasks[2]
+        await asyncio.gather(*tasks)
         assert not workers.is_full()
 
     run(scenario, threads=2, waiting=1)
