@@ -91,6 +91,11 @@ def test_the_plan_and_what_is_there_cost_the_same(
     budget.check(aws, made)
     (auto,) = [found for found in choosing.options(one, 0, look=True) if found.to == to]
     assert auto.usd == month
+    flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in settings.items()]
+    words = ("deploy", "--to", to, "--run", "starter", *flags, "--dry-run", "--json")
+    told = json.loads(dogbreed(*words, cwd=tmp_path, DOGBREED_DEPLOY_IMAGE=one.settings.image, **PLACE).stdout)
+    assert Decimal(told["usd_per_month"]) == month
+    assert sorted(lines(told["price"])) == sorted(names)
     deploy(one)
     assert deploying.price(deploying.plan(one)) == plan
     for command in ("cost", "status"):
