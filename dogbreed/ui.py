@@ -55,6 +55,8 @@ class Ui:
             for row in rows:
                 self.line("\t".join(printable(str(cell)) for cell in row))
             return
+        if not rows:
+            return
         from rich.table import Table
         from rich.text import Text
 

@@ -202,8 +202,8 @@ def fault(
         raise UsageError(f"no fault is called {kind}", f"there are: {', '.join(_KINDS)}")
     if not (kind or clear or listed):
         raise UsageError("which fault?", f"one of {', '.join(_KINDS)}; or --list, or --clear")
-    if kind == "deny" and target == "*" and not clear:
-        raise UsageError("which action is to be denied?", "for example: dogbreed rehearse fault deny s3:PutObject")
+    if kind in ("deny", "throttle") and ":" not in target and (kind, target) != ("throttle", "*") and not clear:
+        raise UsageError(f"{kind}: {target} is no action", f"for example: dogbreed rehearse fault {kind} s3:PutObject")
     if market not in ("*", "spot", "on-demand"):
         raise UsageError(f"no market is called {market}", "--market spot or --market on-demand")
     if dry_run:

@@ -61,6 +61,7 @@ def test_faults_are_set_listed_and_lifted(here: Path) -> None:
     dogbreed("rehearse", "up", cwd=here)
     assert dogbreed("rehearse", "fault", "rain", cwd=here).returncode == 2
     assert dogbreed("rehearse", "fault", "deny", cwd=here).returncode == 2
+    assert dogbreed("rehearse", "fault", "deny", "PutObject", cwd=here).returncode == 2
     dogbreed("rehearse", "fault", "throttle", "--dry-run", cwd=here)
     assert dogbreed("rehearse", "fault", "--list", "--json", cwd=here).stdout == "[]\n"
     dogbreed("rehearse", "fault", "throttle", cwd=here)
