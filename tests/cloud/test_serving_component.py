@@ -69,7 +69,7 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
     assert NAME in endpoint.calls(hasty)["curl"]
     # Another model: copy by copy, watched by the alarms of the component.
     second = replace(first, run=another(tmp_path / "two"))
-    assert deploy(second) == ["+ model data", "+ model", "~ inference component"]
+    assert deploy(second) == ["+ model data", "+ model", "~ alarm", "~ inference component"]
     assert deploy(second) == []
     assert deploying.trial(second).same
     calls = [one for one in account.ask("calls")[before:] if one["action"].startswith("sagemaker:")]
@@ -102,7 +102,7 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
     standin.until(lambda: copies(hasty) == 1)
     # Back to the model before, and by the function in front of it.
     back = rolling_back.plan(hasty, "endpoint", lambda words: None)
-    assert [f"{step.sign} {step.resource.kind}" for step in back.changes] == ["~ inference component"]
+    assert [f"{step.sign} {step.resource.kind}" for step in back.changes] == ["~ inference component", "~ alarm"]
     for _ in back.apply():
         pass
     fronted = replace(first, settings=replace(first.settings, front=True))

@@ -91,6 +91,18 @@ def of_scaling(aws: Aws) -> tuple[Any, ...]:
     )
 
 
+def assert_watched(aws: Aws) -> None:
+    """The alarm on unsure photos is about the model that answers."""
+    alarm = aws.client("cloudwatch").describe_alarms(AlarmNames=["dogbreed-endpoint-unsure"])["MetricAlarms"][0]
+    stats = [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+    sagemaker = aws.client("sagemaker")
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=seen(aws)["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    name = model["PrimaryContainer"]["Environment"]["DOGBREED_SERVE_NAME"]
+    assert name.startswith("dogbreed-endpoint-")
+    assert {one["Value"] for stat in stats for one in stat["Dimensions"]} == {name}
+
+
 @pytest.mark.slow
 def test_three_models_after_another_and_the_way_back(hasty: Aws, image: str, others: list[Run]) -> None:
     starter = Run.open(STARTER)
@@ -100,14 +112,15 @@ def test_three_models_after_another_and_the_way_back(hasty: Aws, image: str, oth
     with pytest.raises(DogbreedError, match="one model only"):
         roll_back(hasty)
     assert deploy(wanted(hasty, others[0], image)) == [
-        *("+ model data", "+ model", "+ endpoint configuration", "~ endpoint")
+        *("+ model data", "+ model", "+ endpoint configuration", "~ alarm", "~ endpoint")
     ]
     one, two = (config.name for config in configurations(hasty, "endpoint"))
     assert seen(hasty)["EndpointConfigName"] == two
     # Back, and forth again, as often as one likes.
     for there in (one, two, one):
-        assert roll_back(hasty) == ["~"]
+        assert roll_back(hasty) == ["~", "~"]
         assert seen(hasty)["EndpointConfigName"] == there
+        assert_watched(hasty)
     assert deploy(first) == []
     # A third takes the place of the first; the second has had its time.
     done = deploy(wanted(hasty, others[1], image))
@@ -203,7 +216,7 @@ def test_an_inference_component_goes_back_too(hasty: Aws, image: str, others: li
     deploy(wanted(hasty, others[0], image, component=True, strategy="rolling"))
     second = answering()
     for there in (first, second):
-        assert roll_back(hasty) == ["~"]
+        assert roll_back(hasty) == ["~", "~"]
         assert answering() == there
 
 
@@ -243,7 +256,7 @@ def test_killed_after_every_change_it_converges_and_destroy_leaves_nothing(
     assert through_every_state(hasty, lambda: deploy(second)) >= 4
     assert deploy(second) == []
     assert seen(hasty, second.name)["EndpointStatus"] == "InService"
-    assert roll_back(hasty) == ["~"]
+    assert roll_back(hasty) == (["~", "~"] if to == "endpoint" else ["~"])
 
     def destroy() -> None:
         made = plan.teardown(inventory.resources(hasty, data=True))

@@ -63,7 +63,11 @@ class Alarm(Resource):
         self._client.put_metric_alarm(AlarmName=self.name, ActionsEnabled=False, Tags=tags, **self._content)
 
     def update(self, found: Found) -> None:
-        """PutMetricAlarm again; its history stays."""
+        """PutMetricAlarm again; about something else it is made anew, as its state was that of what it was about."""
+        if found.content["metrics"] != self.wanted()["metrics"]:
+            self.delete(found)
+            self.create()
+            return
         self._client.put_metric_alarm(AlarmName=self.name, ActionsEnabled=False, **self._content)
         if found.content["tags"] != self._aws.tags(self._door):
             self._client.tag_resource(ResourceARN=found.id, Tags=pairs(self._aws.tags(self._door)))
@@ -77,8 +81,11 @@ class Alarm(Resource):
         return self._aws.client("cloudwatch")
 
 
-def of_endpoint(aws: Aws, door: str, own: DeploySettings, component: str = "") -> list[Alarm]:
-    """The three; ModelLatency is measured in microseconds. `component`: the inference component that is measured."""
+def of_endpoint(aws: Aws, door: str, own: DeploySettings, figures: str, component: str = "") -> list[Alarm]:
+    """The three; ModelLatency is measured in microseconds.
+
+    figures: the name that the new model's own go by; component: the inference component that is measured.
+    """
     name = aws.name(door)
     variant = {"InferenceComponentName": component} if component else {"EndpointName": name, "VariantName": VARIANT}
     return [
@@ -104,15 +111,20 @@ def of_endpoint(aws: Aws, door: str, own: DeploySettings, component: str = "") -
             own.alarm_p99_ms * 1000,
             f"1 % of the answers of {name} take longer than {own.alarm_p99_ms:g} ms",
         ),
-        Alarm(
-            aws,
-            door,
-            "unsure",
-            _share("unsure", "Unsure", "photos", "Photos", OWN, {SERVICE: name}, _FEWEST_PHOTOS),
-            own.alarm_unsure_percent,
-            f"{name} is unsure of more than {own.alarm_unsure_percent:g} % of the photos",
-        ),
+        _unsure(aws, door, figures, own.alarm_unsure_percent),
     ]
+
+
+def moved(aws: Aws, door: str, figures: str) -> list[Alarm]:
+    """The alarm on unsure photos, where there is one, with the same limit for another model."""
+    found = now(aws, [aws.name(f"{door}-unsure")])
+    return [_unsure(aws, door, figures, one["Threshold"]) for one in found]
+
+
+def _unsure(aws: Aws, door: str, figures: str, percent: float) -> Alarm:
+    of = _share("unsure", "Unsure", "photos", "Photos", OWN, {SERVICE: figures}, _FEWEST_PHOTOS)
+    words = f"the model of {aws.name(door)} is unsure of more than {percent:g} % of the photos"
+    return Alarm(aws, door, "unsure", of, percent, words)
 
 
 def named(aws: Aws, door: str) -> list[Alarm]:
@@ -152,9 +164,12 @@ def _share(
 def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
     """What is compared of an alarm: AWS adds fields of its own, and its own order."""
     found: dict[str, Any] = {key: content.get(key) for key in _COMPARED}
-    metrics = [
-        (one.get("MetricStat", {}).get("Metric", {}).get("MetricName"), one.get("Expression"))
-        for one in content.get("Metrics", ())
-    ]
+    metrics = [(_metric(one), one.get("Expression")) for one in content.get("Metrics", ())]
     single = (content.get("MetricName"), content.get("ExtendedStatistic"))
     return found | {"metrics": sorted(metrics, key=str) or [single]}
+
+
+def _metric(query: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+    """The metric of a query, and of what it is; None of an expression."""
+    metric = query.get("MetricStat", {}).get("Metric")
+    return (metric["MetricName"], tuple(sorted(one["Value"] for one in metric["Dimensions"]))) if metric else None

@@ -73,7 +73,8 @@ def resources(wanted: Deployment) -> list[Resource]:
     parts = [hosting.served(wanted, run, isolated=own.network_isolation, in_network=True) for run in _runs(wanted)]
     configuration = _configuration(wanted)
     _check_kind(wanted, configuration)
-    watch = alarms.of_endpoint(aws, _TO, own, component.name(aws) if own.component else "")
+    watched = component.name(aws) if own.component else ""
+    watch = alarms.of_endpoint(aws, _TO, own, hosting.figures(wanted, wanted.run), watched)
     names = tuple(alarm.name for alarm in watch)
     if own.component:
         data, model = parts[0]

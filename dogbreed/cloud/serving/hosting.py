@@ -24,7 +24,7 @@ from dogbreed.cloud.serving.hosted import (
 )
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.serving.log_group import ServiceLogs
-from dogbreed.cloud.serving.model import FOLDER, ModelData
+from dogbreed.cloud.serving.model import FOLDER, ModelData, digest
 from dogbreed.cloud.session import Aws, listed
 from dogbreed.cloud.training_sagemaker import security_group
 from dogbreed.errors import UsageError
@@ -35,6 +35,9 @@ from dogbreed.run import Run
 LOG_GROUPS = "/aws/sagemaker/Endpoints"
 # SageMaker pulls images from ECR only.
 _IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[\w-]+\.amazonaws\.com(\.cn)?/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})")
+# In the environment of a container: what its figures go by.
+FIGURES = "DOGBREED_SERVE_NAME"
+_DIGITS = 8
 _OCTETS = "application/octet-stream"
 _BODY_MB = 6  # the largest that InvokeEndpoint takes
 
@@ -72,8 +75,7 @@ def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) ->
     container = {
         "Image": own.image or image.uri(aws),
         "ModelDataUrl": data.uri,
-        # The challenger's figures are its own, or its unsure photos would take back an update of the other.
-        "Environment": environment(wanted.name if run is wanted.run else f"{wanted.name}-shadow"),
+        "Environment": environment(figures(wanted, run)),
     }
     content: dict[str, Any] = {
         "PrimaryContainer": container,
@@ -90,6 +92,15 @@ def served(wanted: Deployment, run: Run, *, isolated: bool, in_network: bool) ->
     return data, Model(aws, wanted.settings.to, content, groups, run.name)
 
 
+def figures(wanted: Deployment, run: Run) -> str:
+    """The name that the figures of a Run go by: each has its own, as the alarm that watches an update looks at one.
+
+    The unsure photos of a canary would be lost among those of the model before, and a challenger's would take back an
+    update of the other.
+    """
+    return f"{wanted.name}-{digest(run)[:_DIGITS]}{'' if run is wanted.run else '-shadow'}"
+
+
 def environment(service: str) -> dict[str, str]:
     """What the container is told: where the model is, to answer everybody, and to write its figures to the log."""
     return {
@@ -97,7 +108,7 @@ def environment(service: str) -> dict[str, str]:
         "DOGBREED_SERVE_HOST": "0.0.0.0",
         "DOGBREED_SERVE_PORT": "8080",
         "DOGBREED_SERVE_EMF": "true",
-        "DOGBREED_SERVE_NAME": service,
+        FIGURES: service,
         "DOGBREED_SERVE_MAX_MB": str(_BODY_MB),
     }
 

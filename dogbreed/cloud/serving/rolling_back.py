@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from dogbreed import plan as planning
 from dogbreed.cloud.errors import is_refused
-from dogbreed.cloud.serving import rescaling, serverless, update
+from dogbreed.cloud.serving import alarms, hosting, rescaling, serverless, update
 from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.function_alias import Alias, Earlier
 from dogbreed.cloud.serving.function_resources import Function
@@ -68,7 +68,10 @@ def _of_endpoint(aws: Aws, to: str, tell: Callable[[str], None]) -> Plan:
     pause, resume = rescaling.around(aws, to, configuration)
     counted = to == "endpoint"
     change = Change(lambda instances, watching: update.at_once() if counted else {}, counted, _LONGEST_S)
-    return planning.make([*made, *pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume])
+    model = str(variants(configuration.content)[0]["ModelName"])
+    _say(aws, to, model, tell)
+    watch = _watch(aws, model) if counted else []
+    return planning.make([*made, *pause, Endpoint(aws, to, configuration, change=change, tell=tell), *resume, *watch])
 
 
 def _of_component(aws: Aws, seen: Mapping[str, Any], tell: Callable[[str], None]) -> Plan:
@@ -78,9 +81,22 @@ def _of_component(aws: Aws, seen: Mapping[str, Any], tell: Callable[[str], None]
     if not found or not before:
         raise _one_only(aws, "endpoint")
     _check_models(aws, [before])
+    _say(aws, "endpoint", before, tell)
     own = DeploySettings(component=True, instances=found.content["copies"], strategy="all-at-once", bake_minutes=0.0)
     needed = seen["Specification"]["ComputeResourceRequirements"]
-    return planning.make([Component(aws, before, needed, own, tell=tell)])
+    return planning.make([Component(aws, before, needed, own, tell=tell), *_watch(aws, before)])
+
+
+def _say(aws: Aws, to: str, model: str, tell: Callable[[str], None]) -> None:
+    found = Model.known(aws, to, model).find()
+    if found and "run" in found.content:
+        tell(f"what is to answer again: run {found.content['run']}")
+
+
+def _watch(aws: Aws, model: str) -> list[Resource]:
+    """The alarm on unsure photos, for the model that answers again."""
+    told = Model.known(aws, "endpoint", model).describe()["PrimaryContainer"].get("Environment", {})
+    return [*alarms.moved(aws, "endpoint", told.get(hosting.FIGURES, aws.name("endpoint")))]
 
 
 def _of_function(aws: Aws) -> Plan:
