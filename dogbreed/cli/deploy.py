@@ -171,6 +171,8 @@ def _deploy(settings: Settings, traffic: str | None, shadow: str | None, *, yes:
         return
     aws.account  # noqa: B018 - without access nothing else is worth doing
     plan = deploying.plan(wanted)
+    if wanted.run.info["data"].get("drawn"):
+        ui.warn(f"run {wanted.run.name} was trained on drawings and knows no real dogs; name another by --run")
     _say_price(plan, aws.region)
     try:
         done = carry_out(plan, aws, yes=yes, dry_run=dry_run, question="deploy this?")

@@ -133,12 +133,15 @@ def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     """An endpoint by its name, with its instances as they are now; DogbreedError where it does not serve."""
     from dogbreed import priced
     from dogbreed.cloud.serving.client import component_of
+    from dogbreed.cloud.serving.hosted import endpoint_seen
     from dogbreed.cloud.serving.load_targets import EndpointTarget
-    from dogbreed.errors import DogbreedError
+    from dogbreed.errors import DogbreedError, UsageError
     from dogbreed.pricing import Prices
 
     client = aws.client("sagemaker")
-    seen = client.describe_endpoint(EndpointName=name)
+    seen = endpoint_seen(aws, name)
+    if seen is None:
+        raise UsageError(f"there is no endpoint {name} in {aws.region}", "see: dogbreed status")
     if seen["EndpointStatus"] not in ("InService", "Updating"):
         raise DogbreedError(f"endpoint {name} is {seen['EndpointStatus']}", "dogbreed status")
     config = client.describe_endpoint_config(EndpointConfigName=seen["EndpointConfigName"])
