@@ -5,6 +5,7 @@ What AWS would reject is read as far as it means something and noted in `Stateme
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -122,12 +123,15 @@ def read_policies(text: str, file: str, kind: Kind | None = None) -> tuple[list[
 def is_policy(value: Any) -> bool:
     """Whether a plain value looks like a policy document: its Statement holds only objects, one with an Effect.
 
-    None needs one beside a Version of IAM's: a policy whose Effect is misspelled must not go by unseen.
+    Beside a Version of IAM's none needs one, and Statement may be misspelled: such a policy must not go by unseen.
     """
     if not isinstance(value, Mapping):
         return False
     elements = _elements(value)
+    dated = elements.get("Version") in _VERSIONS
     statement = elements.get("Statement")
+    if statement is None and dated:
+        return bool(difflib.get_close_matches("statement", [plain_key(key).lower() for key in value], cutoff=0.8))
     if isinstance(statement, Mapping):
         statement = [statement]
     if not isinstance(statement, list):
@@ -135,7 +139,7 @@ def is_policy(value: Any) -> bool:
     if not all(one is UNKNOWN or isinstance(one, Mapping) for one in statement):
         return False
     named = [_elements(one) for one in statement if isinstance(one, Mapping)]
-    return not named or elements.get("Version") in _VERSIONS or any("Effect" in one for one in named)
+    return not named or dated or any("Effect" in one for one in named)
 
 
 def plain_key(key: Any) -> str:

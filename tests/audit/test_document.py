@@ -113,6 +113,14 @@ def test_a_policy_whose_effect_is_misspelled_is_still_one(statements: list[dict[
     assert (len(policy.statements), broken) == (len(statements), [])
 
 
+@pytest.mark.parametrize("key", ["Statment", "Statements", "statemnet"])
+def test_a_policy_whose_statement_is_misspelled_is_still_one(key: str) -> None:
+    value = {"Version": "2012-10-17", key: [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    (policy,), broken = document.read_policies(json.dumps(value), "policy.json")
+    assert (policy.statements, broken) == ((), [])
+    assert document.read_policies(json.dumps({"Version": "2012-10-17", "Estate": []}), "a.json") == ([], [])
+
+
 def test_statements_of_something_else_are_no_policy() -> None:
     assert document.read_policies('{"Statement": [{"Amount": 3}], "Version": "2"}', "bank.json") == ([], [])
 
