@@ -254,7 +254,10 @@ def _apply(aws: Aws, wanted: Wanted, deployed: Deployed, *, yes: bool, dry_run: 
         usd = None if costs is None else [str(value) for value in costs]
         ui.answer(plan.to_json() | {"service": deployed.name, "units_now": deployed.count, "usd_per_hour": usd})
     elif done:
-        ui.note("next: dogbreed status, or to see what it does: dogbreed scale --simulate daily:20/s")
+        ui.note("next: dogbreed status")
+        if wanted.target and wanted.target.metric == "invocations":
+            policy = f"--min {max(1, wanted.smallest)} --max {wanted.largest} --target {wanted.target.value:g}/min"
+            ui.note(f"what it does to traffic: dogbreed scale --simulate daily:20/s {policy}")
 
 
 def _remove(aws: Aws, deployed: Deployed, *, yes: bool, dry_run: bool) -> None:
