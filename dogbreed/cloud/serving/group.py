@@ -94,7 +94,7 @@ class Group(Resource):
         content = {
             "machines": self._made_of(going, seen),
             "subnets": sorted(part.strip() for part in seen.get("VPCZoneIdentifier", "").split(",")),
-            "behind a balancer": bool(seen.get("TargetGroupARNs")),
+            "behind a balancer": _behind(seen),
             "begun with": begun,
             "tags": self.aws.seen(tags, _TO),
             "wanted": seen["DesiredCapacity"],
@@ -150,17 +150,18 @@ class Group(Resource):
         A renewal whose machines do not become healthy is taken back by AWS, and then is an error here.
         """
         wanted, has = self.wanted(), found.content
-        if any(wanted[key] != has[key] for key in ("subnets", "behind a balancer")):
+        seen, health = self.seen() or {}, self._health()
+        if wanted["subnets"] != has["subnets"] or seen.get("HealthCheckType") != health["HealthCheckType"]:
             self._asg.update_auto_scaling_group(
-                AutoScalingGroupName=self.name, VPCZoneIdentifier=",".join(self._subnets), **self._health()
+                AutoScalingGroupName=self.name, VPCZoneIdentifier=",".join(self._subnets), **health
             )
-        if wanted["behind a balancer"] != has["behind a balancer"]:
+        if self._behind != bool(seen.get("TargetGroupARNs")):
             self._join_balancer()
         if wanted["machines"] != has["machines"]:
             self._renew()
         elif (refresh := self._refresh()) and refresh["Status"] in _GOING:
             self._finish(refresh["InstanceRefreshId"])
-        if wanted["begun with"] != has["begun with"]:
+        if wanted["begun with"] != has["begun with"] and has["wanted"] != self._count:
             self._resize()
         # Last, since it says that all before has been done.
         if any(wanted[key] != has[key] for key in ("begun with", "tags")):
@@ -378,6 +379,12 @@ class Group(Resource):
         if since and newest[0]["StartTime"] < since:
             return ""
         return str(newest[0].get("StatusMessage", "a machine could not be started"))
+
+
+def _behind(seen: Mapping[str, Any]) -> bool | str:
+    """Whether its machines are in a target group, and judged by it; a killed command leaves one without the other."""
+    joined, judged = bool(seen.get("TargetGroupARNs")), seen.get("HealthCheckType") == "ELB"
+    return joined if joined == judged else "in part"
 
 
 def _stays(part: Mapping[str, Any]) -> bool:
