@@ -166,10 +166,14 @@ def endpoint(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
 def function(aws: Aws, name: str, photos: Sequence[bytes]) -> Tested:
     """A function by its name, as its alias live has it; an endpoint behind it costs extra, which is not counted."""
     from dogbreed.cloud.serving.client import LIVE
+    from dogbreed.cloud.serving.hosted import seen_or_none
     from dogbreed.cloud.serving.load_targets import FunctionTarget
+    from dogbreed.errors import UsageError
     from dogbreed.pricing import Prices
 
-    seen = aws.client("lambda").get_function_configuration(FunctionName=name, Qualifier=LIVE)
+    seen = seen_or_none(lambda: aws.client("lambda").get_function_configuration(FunctionName=name, Qualifier=LIVE))
+    if seen is None:
+        raise UsageError(f"there is no function {name} with an alias {LIVE} in {aws.region}", "see: dogbreed status")
     table, memory = Prices.load(), int(seen["MemorySize"])
     processor = "arm" if "arm64" in seen.get("Architectures", ()) else "x86"
     million, _ = _by_use(table, aws.region, "lambda_request")
