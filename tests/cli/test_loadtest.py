@@ -150,9 +150,9 @@ def test_nothing_is_sent_without_a_yes_or_to_what_is_not_there(deployed: Server,
     dry = dogbreed("loadtest", "--endpoint", "told", "--dry-run", cwd=tmp_path)
     assert (dry.returncode, dry.stdout) == (0, "") and "nothing was sent" in dry.stderr
     for way, name, word in (
-        ("--endpoint", "nothing", "endpoint/nothing"),
-        ("--function", "nothing", "function:nothing"),
-        ("--function", "alone", "alone:live"),
+        ("--endpoint", "nothing", "no endpoint nothing"),
+        ("--function", "nothing", "no function nothing"),
+        ("--function", "alone", "no function alone with an alias live"),
         ("--endpoint", "", "--endpoint and --function"),
     ):
         refused = dogbreed("loadtest", way, name, "--yes", cwd=tmp_path)
