@@ -136,7 +136,9 @@ class View:
                 self._stack.close()
                 self._advance, self._seen = None, 0
                 self._size = event["steps"] * event["batch"]
-                if event["epoch"] or event["step"]:
+                if event["epoch"] >= self._epochs:
+                    ui.note("every epoch is trained; what remains is to finish the run")
+                elif event["epoch"] or event["step"]:
                     ui.note(f"going on from epoch {event['epoch'] + 1}, step {event['step'] + 1}")
             case "step":
                 done = (event["epoch"] - 1) * self._size + event["done"]
@@ -153,7 +155,7 @@ class View:
                 ui.note(words[event["stage"]])
 
     def _epoch(self, event: dict[str, Any]) -> None:
-        best = "  best so far" if event["best"] else ""
+        best = "  best" if event["best"] else ""
         valid = ""
         if event["valid_loss"] is not None:
             valid = f"valid loss {event['valid_loss']:.4f}  top-1 {event['valid_top1']:.3f}  "

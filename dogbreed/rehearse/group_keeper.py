@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LOOK_S, _MOVING_S, _SHORTEST_S = 5.0, 0.5, 0.2
 _PATIENCE_S = 3600.0
 # Machines boot by this computer's clock, however fast the stand-in's is: so long at least they are not judged.
-_BOOT_S = 20.0
+_BOOT_S = 40.0
 _AGAIN_S = 30.0  # after a launch that was refused
 _AGAIN_AT_LEAST_S = 0.5
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")

@@ -188,7 +188,7 @@ def test_the_view_names_restarts_and_resumption(capsys: pytest.CaptureFixture[st
 def test_an_epoch_without_validation_photos_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     epoch = {"event": "epoch", "epoch": 2, "train_loss": 0.5, "images_per_second": 9.6, "best": True}
     text = shown(capsys, epoch | {"valid_loss": None, "valid_top1": None})
-    assert text == "epoch   2/3  loss 0.5000  10 images/s  best so far\n"
+    assert text == "epoch   2/3  loss 0.5000  10 images/s  best\n"
     text = shown(capsys, epoch | {"valid_loss": 0.25, "valid_top1": 1.0, "best": False})
     assert text == "epoch   2/3  loss 0.5000  valid loss 0.2500  top-1 1.000  10 images/s\n"
 
