@@ -110,3 +110,10 @@ def test_where_no_price_is_known_those_of_another_region_order_the_doors() -> No
     assert all(option.usd is not None for option in here)
     assert all(option.region == "us-east-1" == option.to_json()["prices_of"] for option in here)
     assert [option.usd for option in here] == sorted(option.usd or 0 for option in here)
+
+
+def test_who_may_not_look_at_a_door_is_told_what_it_costs_without_a_look(account: Server, aws: Aws) -> None:
+    for action in ("sagemaker:*", "ec2:*"):
+        account.ask("fault", kind="deny", target=action)
+    asked = Deployment(aws, DeploySettings(), Run.open(STARTER))
+    assert choosing.options(asked, 1000, look=True) == choosing.options(asked, 1000)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from dogbreed import priced
+from dogbreed.cloud.errors import is_refused
 from dogbreed.cloud.serving import deployment
-from dogbreed.cloud.serving.deployment import Deployment
+from dogbreed.cloud.serving.deployment import Deployment, Door
 from dogbreed.cloud.session import Aws
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.priced import Month
@@ -94,7 +97,7 @@ def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool
         module = deployment.door(to)
         month, note = None, ""
         try:
-            month = module.monthly(one, requests, look=look)
+            month = _month(module, one, requests, look=look)
         except DogbreedError as error:
             note = error.message
         usd = month.usd if month else None
@@ -103,6 +106,16 @@ def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool
         waking = getattr(module, "waking", None)
         found.append(Option(to, usd, waking(one) if waking else "", note, month, region if usd is not None else ""))
     return found
+
+
+def _month(module: Door, wanted: Deployment, requests: float, *, look: bool) -> Month:
+    """As the account decides, or as if it had nothing yet for who may not look: rights for one door are enough."""
+    try:
+        return module.monthly(wanted, requests, look=look)
+    except ClientError as error:
+        if not is_refused(error):
+            raise
+        return module.monthly(wanted, requests)
 
 
 def best(found: Sequence[Option]) -> Option:
