@@ -87,10 +87,12 @@ class Month:
 
 
 def machine(kind: str, region: str, *, gb: int | None, address: bool, disk: str = "gp3", runs: bool = True) -> Price:
-    """A machine of EC2 with its disk of `gb` (None: not known) and its public `address`; a stopped one is its disk."""
+    """A machine of EC2 with its disk of `gb` (None: not known; 0: it has none) and its public `address`; a stopped one
+    is its disk.
+    """
     prices = Prices.load()
     figure = prices.other("ec2_ebs_gp3_gb_month", region) if disk in _DISKS and gb is not None else None
-    parts = [_line("disk", figure, Decimal(gb or 0) / HOURS_A_MONTH)]
+    parts = [] if gb == 0 else [_line("disk", figure, Decimal(gb or 0) / HOURS_A_MONTH)]
     if runs:
         parts.insert(0, _line("machine", prices.hourly(kind, region, "ec2")))
         parts += [_line("address", prices.other("public_ipv4_hour", region))] if address else []

@@ -31,7 +31,7 @@ BY_USE = {
     "function": ("lambda_request", "a million requests, and the time that they take"),
     "endpoint": ("sagemaker_endpoint_data_gb", "a GB in or out"),
     "load balancer": ("alb_lcu_hour", "an hour of each unit of what it passes on"),
-    "alarm": ("cloudwatch_alarm_standard_month", "a month of each, after the first ten of an account"),
+    "alarm": ("cloudwatch_alarm_standard_month", "a month of each figure watched, after an account's first ten"),
     "log group": ("cloudwatch_logs_ingest_gb", "a GB written"),
 }
 

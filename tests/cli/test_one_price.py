@@ -140,3 +140,6 @@ def test_what_a_region_lacks_is_unknown_by_name() -> None:
     assert (priced.instances("ml.m5.xlarge", "eu-west-1", 1) + Price((replace(old, of="2026-09-27"),))).parts[0].aged()
     stopped = priced.machine("c6i.large", "us-east-1", gb=16, address=True, runs=False)
     assert priced.month(stopped.hourly) == Decimal("1.28")
+    # Without a disk there is no price of one that could be unknown.
+    (alone,) = priced.machine("c6i.large", "us-east-1", gb=0, disk="io2", address=False).parts
+    assert (alone.name, alone.hourly) == ("machine", MACHINE)
