@@ -52,14 +52,16 @@ def follow(run: Path, instances: int, max_restarts: int) -> Generator[Event]:
 
     When the consumer stops (Ctrl-C, close), the workers write a checkpoint and end. When this process dies, its end of
     their stdin closes and they do the same. On Ctrl-C while it waits, an event `stopping` comes before
-    KeyboardInterrupt. Raises DogbreedError when training fails, UsageError when PyTorch is not installed, or the
-    run is being trained already.
+    KeyboardInterrupt. Raises DogbreedError when training fails or the run is being trained already, UsageError when
+    PyTorch is not installed.
     """
     if find_spec("torch") is None:
         raise UsageError("training needs PyTorch", "pip install 'dogbreed[train]'")
     with open(run / LOG, "ab") as log:
         if not _lock(log, tries=10):
-            raise UsageError(f"{run} is being trained", "wait until it has ended, or end it with Ctrl-C where it runs")
+            # No wrong usage, after which a run that was just begun is removed: this one is another's.
+            hint = "wait until it has ended, or end it with Ctrl-C where it runs"
+            raise DogbreedError(f"{run} is being trained", hint)
         process = subprocess.Popen(
             argv(run, instances, max_restarts),
             stdin=subprocess.PIPE,
@@ -93,18 +95,21 @@ def is_busy(run: Path) -> bool:
     """Whether somebody trains the run on this machine now."""
     try:
         with open(run / LOG, "rb") as log:
-            return not _lock(log)
+            return not _lock(log, look=True)
     except OSError:
         return False
 
 
-def _lock(log: IO[bytes], tries: int = 1) -> bool:
-    """Lock a run's log, which its workers have open as long as they live; False where another has locked it."""
+def _lock(log: IO[bytes], tries: int = 1, *, look: bool = False) -> bool:
+    """Lock a run's log, which its workers have open as long as they live; False where another has locked it.
+
+    Any number may `look` at the same time, each with a lock that keeps only a trainer out.
+    """
     if sys.platform == "win32":
         return True
     for left in reversed(range(tries)):
         try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(log, (fcntl.LOCK_SH if look else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             # Who only looks whether it is locked has it for a moment.
             time.sleep(0.05 if left else 0)

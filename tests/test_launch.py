@@ -157,7 +157,17 @@ def test_one_run_is_trained_by_one_at_a_time(tmp_path: Path, worker: Path) -> No
     with closing(launch.follow(tmp_path, 1, 0)) as events:
         assert next(events)["event"] == "step"
         assert launch.is_busy(tmp_path)
-        with pytest.raises(UsageError, match="is being trained"):
+        with pytest.raises(DogbreedError, match="is being trained") as raised:
             next(launch.follow(tmp_path, 1, 0))
+        # After wrong usage, `dogbreed train` removes the run that it has begun.
+        assert not isinstance(raised.value, UsageError)
         assert launch.is_busy(tmp_path)
     assert not launch.is_busy(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of files are those of Unix")
+def test_who_looks_at_the_same_time_is_not_taken_for_a_trainer(tmp_path: Path) -> None:
+    (tmp_path / launch.LOG).touch()
+    with open(tmp_path / launch.LOG, "rb") as log:
+        assert launch._lock(log, look=True)
+        assert not launch.is_busy(tmp_path)
