@@ -1,6 +1,7 @@
 """Around every request: an id, a measure, one line in the log, and no traceback for the caller.
 
-Nothing that a client sent is written but the id it may choose: no names of files, no addresses, no content.
+Those that `refusing` answers never come here. Nothing that a client sent is written but the id it may choose: no names
+of files, no addresses, no content.
 """
 
 from __future__ import annotations

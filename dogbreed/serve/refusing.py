@@ -88,11 +88,21 @@ def protocol(refusals: Refusals) -> Any:
         return "auto"
 
     class Protocol(HttpToolsProtocol):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # What comes of a request after its answer ends uvicorn's wait for the next one, and it begins no other.
+            over = self.cycle is not None and self.cycle.response_complete
+            if over and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+
         def on_headers_complete(self) -> None:
             began = time.perf_counter()
             path = self.url.partition(b"?")[0].decode("latin-1")
             asks = path in PREDICTING and self.parser.get_method() == b"POST"
-            if asks and refusals.is_due() and self._is_plain():
+            # Whether one is due is asked last, since that it is counts as a refusal.
+            if asks and self._is_plain() and refusals.is_due():
                 given = next((value for name, value in self.headers if name.lower() == b"x-request-id"), b"")
                 self.transport.write(refusals.answer(path, given.decode("latin-1"), began))
                 cycle: Any = _Refused

@@ -46,7 +46,7 @@ async def behind(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def talk(scenario: Talk, *, full: bool = True) -> dict[str, float]:
+def talk(scenario: Talk, *, full: bool = True, keep_alive_s: int = 60) -> dict[str, float]:
     """A connection to `behind` while one photo is worked on and one waits, or none; requests by route and status."""
 
     async def main() -> dict[str, float]:
@@ -54,7 +54,9 @@ def talk(scenario: Talk, *, full: bool = True) -> dict[str, float]:
         workers = Workers(held, 1, 1)  # type: ignore[arg-type]
         metrics = Metrics(lambda: 0)
         refusals = Refusals(workers, metrics)
-        config = uvicorn.Config(behind, lifespan="off", ws="none", log_config=None, access_log=False)
+        config = uvicorn.Config(
+            behind, lifespan="off", ws="none", log_config=None, access_log=False, timeout_keep_alive=keep_alive_s
+        )
         config.load()
         state, made = ServerState(), protocol(refusals)
         server = await asyncio.get_running_loop().create_server(lambda: made(config, state, {}), "127.0.0.1", 0)
@@ -137,7 +139,7 @@ def test_however_requests_arrive_each_has_its_answer_in_order(requests: list[byt
         PLAIN.replace(b"Host: x", b"Expect: 100-continue"),
     ],
 )
-def test_what_is_unusual_goes_the_long_way(odd: bytes) -> None:
+def test_what_is_unusual_goes_the_long_way(odd: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(odd)
         lines = await reader.readuntil(b"\r\n\r\n")
@@ -145,7 +147,21 @@ def test_what_is_unusual_goes_the_long_way(odd: bytes) -> None:
             lines = await reader.readuntil(b"\r\n\r\n")
         assert b" 218 " in lines or b" 200 " in lines
 
-    assert talk(scenario) == {}
+    # Nor does it make others be refused: that a refusal was due is remembered.
+    asked: list[Refusals] = []
+    monkeypatch.setattr(Refusals, "is_due", asked.append)
+    assert talk(scenario) == {} and not asked
+
+
+@pytest.mark.parametrize("rest", [b"a", b"abc"])
+def test_a_connection_that_is_quiet_after_a_refusal_is_closed(rest: bytes) -> None:
+    async def scenario(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(PLAIN.removesuffix(b"abc"))
+        assert (await answered(reader))[0] == 503
+        writer.write(rest)
+        assert await reader.read() == b""
+
+    talk(scenario, keep_alive_s=1)
 
 
 def test_nothing_is_refused_while_there_is_room() -> None:
