@@ -53,7 +53,8 @@ def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
 
     Raises UsageError where another file would be lost, such as a policy that was named by mistake.
     """
-    if path.exists() and not _is_baseline(path):
+    # A pipe such as /dev/stdout holds nothing, and reading it would wait for ever.
+    if path.is_file() and not _is_baseline(path):
         raise UsageError(f"{path} is there, and is no baseline", "name a new file, or remove it")
     rows = [
         {"fingerprint": print_, "rule": one.rule, "file": one.location.file, "subject": one.subject}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -44,6 +46,19 @@ def test_a_baseline_replaces_a_baseline_and_no_other_file(tmp_path: Path) -> Non
     for found in ([ESCALATION], []):
         write_baseline(known, found)
         assert read_baseline(known) == frozenset(fingerprints(found))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with a name are Unix's")
+def test_a_baseline_may_go_into_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Open at both ends, so that nothing waits for another process.
+    end = os.open(pipe, os.O_RDWR)
+    try:
+        write_baseline(pipe, [ESCALATION])
+        assert fingerprints([ESCALATION])[0] in os.read(end, 10_000).decode()
+    finally:
+        os.close(end)
 
 
 def test_places_in_the_steps_of_a_path_may_move_too() -> None:
