@@ -218,8 +218,11 @@ def show_fixes(corpus: Corpus, calls: Path, *, write: bool) -> int:
     for one in sorted(recorded.unknown):
         ui.warn(f"which action {one} needs is not known: nothing that it may need was kept for it")
     left = list(not_compared(corpus, recorded))
-    for words in left:
+    told = left if ui.verbose else left[:_SHOWN_UNDECIDED]
+    for words in told:
         ui.warn(words)
+    if len(told) < len(left):
+        ui.note(f"{len(left) - len(told)} more were not compared; all with --verbose")
     if not changed and not elsewhere:
         what = "what was compared is used" if left else "all grants are used"
         ui.note(f"nothing to change: {what} in {recorded.count} recorded calls")

@@ -342,6 +342,19 @@ def test_write_changes_the_file_and_then_nothing_is_to_change(tree: Path) -> Non
     assert "nothing to change" in again.stderr
 
 
+def test_of_an_account_of_many_roles_fix_names_a_few_that_it_did_not_compare(tree: Path, inside: Inside) -> None:
+    sound = {"PolicyName": "p", "PolicyDocument": json.loads(SOUND)}
+    roles = [
+        {"RoleName": name, "Arn": f"arn:aws:iam::123456789012:role/{name}", "RolePolicyList": [sound]}
+        for name in (f"idle-{number}" for number in range(30))
+    ]
+    (tree / "iam" / "typo.json").write_text(json.dumps({"RoleDetailList": roles}))
+    (tree / "calls.json").write_text(json.dumps(CALLS))
+    few, every = (inside("iam", "--calls", "calls.json", "--fix", *more).stderr for more in ((), ("--verbose",)))
+    assert few.count("made none of the recorded calls") == 10 and "20 more were not compared" in few
+    assert every.count("made none of the recorded calls") == 30 and "were not compared" not in every
+
+
 def test_in_a_terminal_the_ways_that_one_change_mends_are_one_finding(tmp_path: Path) -> None:
     statements = [{"Effect": "Allow", "Action": "iam:*", "Resource": "*"}]
     (tmp_path / "p.json").write_text(json.dumps({"Version": "2012-10-17", "Statement": statements}))
