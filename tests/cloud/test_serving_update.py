@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import apply, unchanged
 
-from dogbreed.cloud.serving import endpoint, serverless, update
+from dogbreed import plan
+from dogbreed.cloud.serving import alarms, endpoint, serverless, update
 from dogbreed.cloud.serving.hosted import Configuration
 from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.session import Aws
@@ -112,3 +114,21 @@ def test_copies_that_are_kept_started_are_no_gift() -> None:
 
     assert hourly() == 0
     assert hourly(ProvisionedConcurrency=1) is None
+
+
+def test_an_alarm_about_something_else_is_made_anew_and_rings_no_more(aws: Aws) -> None:
+    def watch(figures: str, component: str = "") -> list[Any]:
+        return list(alarms.of_endpoint(aws, "endpoint", DeploySettings(), figures, component))
+
+    names = [one.name for one in watch("one")]
+    assert apply(watch("one")) == ["+", "+", "+"]
+    assert unchanged(watch("one"))
+    for name in names:
+        aws.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="of the first")
+    # Another model has figures of its own.
+    assert [step.resource.name for step in plan.make(watch("two")).changes] == names[2:]
+    # The end of an endpoint by a schedule leaves its alarms; the next one may have a component.
+    other = watch("two", "dogbreed-endpoint-model")
+    assert apply(other) == ["~", "~", "~"]
+    assert unchanged(other)
+    assert "ALARM" not in {one["StateValue"] for one in alarms.now(aws, names)}

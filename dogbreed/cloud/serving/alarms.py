@@ -164,12 +164,14 @@ def _share(
 def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
     """What is compared of an alarm: AWS adds fields of its own, and its own order."""
     found: dict[str, Any] = {key: content.get(key) for key in _COMPARED}
-    metrics = [(_metric(one), one.get("Expression")) for one in content.get("Metrics", ())]
-    single = (content.get("MetricName"), content.get("ExtendedStatistic"))
-    return found | {"metrics": sorted(metrics, key=str) or [single]}
+    metrics = [
+        (_metric(one.get("MetricStat", {}).get("Metric", {})), one.get("Expression"))
+        for one in content.get("Metrics", ())
+    ]
+    return found | {"metrics": sorted(metrics, key=str) or [(_metric(content), content.get("ExtendedStatistic"))]}
 
 
-def _metric(query: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
-    """The metric of a query, and of what it is; None of an expression."""
-    metric = query.get("MetricStat", {}).get("Metric")
-    return (metric["MetricName"], tuple(sorted(one["Value"] for one in metric["Dimensions"]))) if metric else None
+def _metric(told: Mapping[str, Any]) -> tuple[str, tuple[str, ...]] | None:
+    """A metric, and of what it is; None where none is told, as by an expression."""
+    name, dimensions = told.get("MetricName"), told.get("Dimensions", ())
+    return (name, tuple(sorted(one["Value"] for one in dimensions))) if name else None
