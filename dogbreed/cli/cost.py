@@ -62,8 +62,9 @@ def cost(
 
 def _budget(aws: Aws, text: str, alert: str, *, yes: bool, dry_run: bool) -> None:
     from dogbreed import plan as planning
+    from dogbreed import priced
     from dogbreed.cli.plans import carry_out
-    from dogbreed.cloud import budget
+    from dogbreed.cloud import budget, spending
     from dogbreed.cloud.session import PROJECT_TAG
 
     if text == "off":
@@ -79,6 +80,9 @@ def _budget(aws: Aws, text: str, alert: str, *, yes: bool, dry_run: bool) -> Non
             ui.note(f"{alert} is told when the month is expected to come to {' and '.join(_shares())} of ${usd}")
         else:
             ui.note("nobody is told: add --alert with an e-mail address or the ARN of a topic")
+        there = priced.month(spending.look(aws).lasting)
+        if there is not None and there > usd:
+            ui.warn(f"what is there already costs {dollars(there)} a month: it goes on, and what adds to it is refused")
     carry_out(plan, aws, yes=yes, dry_run=dry_run)
     if ui.json:
         ui.answer(plan.to_json())

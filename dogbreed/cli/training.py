@@ -197,5 +197,7 @@ def _say_efficiency(run: Run, efficiency: float) -> None:
     size = run.info["world_size"]
     times = f"{efficiency * size:.2f} times as fast as one that has the whole machine"
     ui.note(f"{size} workers were {times}, an efficiency of {efficiency:.0%}")
+    if efficiency > 1:
+        ui.note("more than 100 % says that other work disturbed the measurement of the one")
     if efficiency < _LOW_EFFICIENCY:
         ui.note("fewer --instances would hardly take longer here: worker processes on one CPU share its cores")

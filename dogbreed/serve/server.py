@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import signal
@@ -136,4 +137,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(kind[4])
         return listening
     except OSError as error:
-        raise DogbreedError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port") from error
+        raise DogbreedError(f"cannot listen on {host}:{port}: {error.strerror or error}", _other(error)) from error
+
+
+def _other(error: OSError) -> str:
+    unknown = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+    return "--host is an address of this machine, such as 127.0.0.1 or 0.0.0.0" if unknown else "choose another --port"

@@ -48,6 +48,8 @@ def test_a_budget_refuses_what_would_exceed_it(account: Server, tmp_path: Path) 
     assert told["budget"]["usd_per_month"] == "100"
     assert dogbreed("cost", "--budget", "off", "--yes", cwd=tmp_path, **PLACE).returncode == 0
     assert dogbreed("scale", "--target", "70%", "--max", "5", "--yes", cwd=tmp_path, **PLACE).returncode == 0
+    late = dogbreed("cost", "--budget", "5/month", "--dry-run", cwd=tmp_path, **PLACE)
+    assert (late.returncode, "what is there already costs $21.90 a month" in late.stderr) == (0, True), late.stderr
 
 
 def test_prices_are_read_from_awss_list_and_kept(account: Server, tmp_path: Path) -> None:

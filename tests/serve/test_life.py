@@ -83,6 +83,12 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in result.stderr and "--port" in result.stderr
 
 
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    result = dogbreed("serve", "--run", "starter", "--host", "192.0.2.1", "--port", 0, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "cannot listen on 192.0.2.1:0" in result.stderr and "--host is an address" in result.stderr
+
+
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     result = dogbreed("serve", "--run", "nothing", cwd=tmp_path)
     assert result.returncode == 2

@@ -11,7 +11,7 @@ from dogbreed import priced
 from dogbreed.cloud import network
 from dogbreed.cloud.policies_serving import ENDPOINT
 from dogbreed.cloud.roles import Role
-from dogbreed.cloud.serving import alarms, component, deployment, hosting, rescaling, update
+from dogbreed.cloud.serving import alarms, component, deployment, front, hosting, rescaling, update
 from dogbreed.cloud.serving.client import OfEndpoint, component_of
 from dogbreed.cloud.serving.component import Component
 from dogbreed.cloud.serving.deployment import Deployment
@@ -140,7 +140,7 @@ def client(aws: Aws) -> Answering:
 def calls(aws: Aws) -> Mapping[str, str]:
     """How to call it."""
     name = aws.name(_TO)
-    return hosting.calls(aws, name, component_of(aws, name))
+    return {**hosting.calls(aws, name, component_of(aws, name)), **front.calls(aws, _TO)}
 
 
 def chosen_type(own: DeploySettings) -> str:

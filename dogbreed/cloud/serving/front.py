@@ -65,8 +65,11 @@ def everything(aws: Aws, to: str) -> list[Resource]:
 
 
 def calls(aws: Aws, to: str) -> dict[str, str]:
-    """How to call it, by way, beside the ways of the endpoint itself."""
-    return {f"{way}, by the function": text for way, text in ways(Function(aws, name(aws, to))).items()}
+    """How to call it, by way, beside the ways of the endpoint itself; none where there is no such function."""
+    function = Function(aws, name(aws, to))
+    if function.find() is None:
+        return {}
+    return {f"{way}, by the function": text for way, text in ways(function).items()}
 
 
 def monthly(wanted: Deployment, requests_per_month: float, seconds: float) -> Month:

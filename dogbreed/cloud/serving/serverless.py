@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dogbreed import priced
-from dogbreed.cloud.serving import hosting, rescaling
+from dogbreed.cloud.serving import front, hosting, rescaling
 from dogbreed.cloud.serving.client import OfEndpoint
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.hosted import VARIANT, Configuration, endpoint_seen, seen_or_none, variants
@@ -95,7 +95,7 @@ def client(aws: Aws) -> Answering:
 
 def calls(aws: Aws) -> Mapping[str, str]:
     """How to call it."""
-    return hosting.calls(aws, aws.name(_TO))
+    return {**hosting.calls(aws, aws.name(_TO)), **front.calls(aws, _TO)}
 
 
 def _configuration(wanted: Deployment) -> Configuration:
