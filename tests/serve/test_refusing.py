@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
+from dogbreed.serve import workers as module
 from dogbreed.serve.metrics import Metrics
 from dogbreed.serve.refusing import Refusals, protocol
 from dogbreed.serve.workers import Job, Workers
@@ -172,7 +173,10 @@ def test_nothing_is_refused_while_there_is_room() -> None:
     assert talk(scenario, full=False) == {}
 
 
-def test_heads_that_arrive_together_do_not_all_find_the_same_free_thread() -> None:
+def test_heads_that_arrive_together_do_not_all_find_the_same_free_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow this machine is, the refusal is not forgotten.
+    monkeypatch.setattr(module, "_CALM_S", 1e6)
+
     async def main() -> None:
         workers = Workers(Held(), 1, 2)  # type: ignore[arg-type]
         refusals = Refusals(workers, Metrics(lambda: 0))

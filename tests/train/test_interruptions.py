@@ -100,7 +100,10 @@ def test_killed_at_a_random_step_and_resumed_the_weights_are_bit_identical(
     epoch = random.randint(1, settings["epochs"] // 2)
     with cli(shared_cache, run) as process:
         read_until(process, f"epoch {epoch:>3}/")
-        kill(training.descendants(process.pid) | {process.pid})
+        killed = training.descendants(process.pid) | {process.pid}
+        kill(killed)
+    # The run is locked as long as one of them is there.
+    wait_for_end(killed)
     assert not (run / "model.json").exists(), "the kill came too late to test anything"
     assert position(run).epoch >= epoch
     with cli(shared_cache, run) as process:
