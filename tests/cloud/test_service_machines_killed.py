@@ -87,17 +87,24 @@ def test_what_a_killed_command_left_half_renewed_is_seen_and_ended(
     monkeypatch.setattr(group, "_GRACE_S", 30)
     apply([crowd(hasty, count=2)])
     (old,) = small_machines.versions(hasty)
-    # Killed while the second machine is still to come: the repetition waits for it.
+    # Killed while the second machine is still to come: the repetition waits for it. By a slow clock, so that no busy
+    # computer finds the renewal over.
     newer = crowd(hasty, replace(BOOT, digest="new"), count=2)
+    account.ask("speed", speed=1)
     with dying_after(hasty, "StartInstanceRefresh"):
         apply([newer])
     (step,) = plan.make([newer]).changes
     assert step.why == "going on"
+    account.ask("speed", speed=60)
     apply([newer])
     assert old not in small_machines.versions(hasty)
     assert unchanged([newer])
-    # Killed when a renewal that is not wanted any more had been cancelled: machines of both kinds are left.
+    # Killed when a renewal that is not wanted any more had been cancelled: machines of both kinds are left, here until
+    # that has been seen.
     scaling = boto3.client("autoscaling")
+    suspended = {"AutoScalingGroupName": newer.name, "ScalingProcesses": ["Terminate"]}
+    scaling.suspend_processes(**suspended)
+    account.ask("speed", speed=1)
     version = newer._version() | {"Version": old}
     scaling.start_instance_refresh(
         AutoScalingGroupName=newer.name,
@@ -106,8 +113,11 @@ def test_what_a_killed_command_left_half_renewed_is_seen_and_ended(
     )
     until(lambda: old in small_machines.versions(hasty))
     scaling.cancel_instance_refresh(AutoScalingGroupName=newer.name)
-    (step,) = plan.make([newer]).changes
-    assert step.why == "machines"
-    apply([newer])
+    made = plan.make([newer])
+    assert [step.why for step in made.changes] == ["machines"]
+    account.ask("speed", speed=60)
+    scaling.resume_processes(**suspended)
+    for _ in made.apply():
+        pass
     assert old not in small_machines.versions(hasty)
     assert unchanged([newer])
