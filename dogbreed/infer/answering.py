@@ -13,7 +13,7 @@ from typing import Any
 
 from dogbreed.errors import PhotoError
 from dogbreed.infer.sources import Source
-from dogbreed.processors import processors as processors  # noqa: PLC0414 - who serves takes it from here
+from dogbreed.processors import processors
 
 _AHEAD = 8  # photos per worker that may be under way before the oldest has been answered
 _LET_OUT_S = 1.0

@@ -17,8 +17,8 @@ import uvicorn
 
 from dogbreed.config import ServeSettings
 from dogbreed.errors import DogbreedError
-from dogbreed.infer.answering import processors
 from dogbreed.infer.predictor import Predictor
+from dogbreed.processors import processors
 from dogbreed.run import Run
 from dogbreed.serve.app import create
 from dogbreed.serve.metrics import Minutes
