@@ -67,8 +67,10 @@ def policy(
     if not ui.json:
         for said in (*people_commands.notes(purpose, door), *people.notes(name, scope)):
             ui.note(said)
-        if _ACCOUNT in (scope.account, scope.region) or _REGION in scope.region:
-            ui.note(f"put your own for {_ACCOUNT} and {_REGION}, or give --account and --region")
+        missing = [word for word in (_ACCOUNT, _REGION) if word in (scope.account, scope.region)]
+        if missing:
+            options = " and ".join(f"--{word.strip('<>').lower()}" for word in missing)
+            ui.note(f"put your own for {' and '.join(missing)}, or give {options}")
 
 
 def setup(
@@ -115,6 +117,7 @@ def _scope(settings: Settings, account: str | None) -> Scope:
 
     own, image, role = settings.aws, settings.sagemaker.image, settings.sagemaker.role
     aws = Aws(own)
+    region = aws.configured_region or _REGION
     if account is None:
         try:
             return Scope.of(aws, image=image, role=role)
@@ -122,7 +125,6 @@ def _scope(settings: Settings, account: str | None) -> Scope:
             account = _ACCOUNT
     elif not (account.isascii() and account.isdigit() and len(account) == 12):
         raise UsageError(f"{account} is no account number", "it has twelve digits")
-    region = aws.configured_region or _REGION
     key = own.kms_key
     return Scope(
         account=account,

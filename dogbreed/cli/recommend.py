@@ -45,9 +45,12 @@ def recommend(
     Example: dogbreed recommend --traffic daily:20/s --p99 500ms
     """
     from dogbreed.capacity import recommend as recommending
+    from dogbreed.cloud.session import Aws
+    from dogbreed.config import AwsSettings
     from dogbreed.errors import EXIT_FOUND, UsageError
     from dogbreed.pricing import Prices
 
+    region = Aws(AwsSettings(region=region)).configured_region
     goal = _seconds(p99)
     service, source = _service(service_ms)
     if not 0 < service < goal:

@@ -91,8 +91,11 @@ class Aws:
 
     @property
     def configured_region(self) -> str:
-        """The region as far as it can be known without credentials; "" where none is set."""
-        return str(self._made.region_name or "")
+        """The region as far as it can be known without credentials; "" where none is set. Raises as `region`."""
+        region = str(self._made.region_name or "")
+        if region:
+            self._check(region)
+        return region
 
     def partition_of(self, region: str) -> str:
         """The partition that a region is in; that of most regions for a name that AWS has not."""
