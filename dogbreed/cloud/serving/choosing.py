@@ -68,7 +68,7 @@ def per_month(traffic: str) -> float:
 
 
 def options(wanted: Deployment, requests: float, *, look: bool = False) -> list[Option]:
-    """Every door of this build at `requests` a month, the cheapest first, those of unknown price last.
+    """Every door at `requests` a month, the cheapest first, those of unknown price last.
 
     Where no price of the region is known, all are of another one, which is said: the order is much the same. What one
     door alone costs elsewhere is no more than noted. `look`: what is in the account decides, as for a plan.
@@ -103,8 +103,7 @@ def _priced(wanted: Deployment, requests: float, region: str = "", *, look: bool
         usd = month.usd if month else None
         if month and usd is None:
             note = f"a price in {wanted.aws.configured_region or 'this region'} is not known"
-        waking = getattr(module, "waking", None)
-        found.append(Option(to, usd, waking(one) if waking else "", note, month, region if usd is not None else ""))
+        found.append(Option(to, usd, module.waking(one), note, month, region if usd is not None else ""))
     return found
 
 

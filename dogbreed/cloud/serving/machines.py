@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib import import_module
 
 from dogbreed import priced
 from dogbreed.cloud import network, quotas
@@ -20,7 +19,7 @@ from dogbreed.cloud.network import SecurityGroup
 from dogbreed.cloud.policies_serving import EC2_SERVICE
 from dogbreed.cloud.policy_parts import Scope
 from dogbreed.cloud.roles import InstanceProfile, Role
-from dogbreed.cloud.serving import deployment, ending, hosting, machine_client, machine_template
+from dogbreed.cloud.serving import deployment, ending, hosting, image, machine_client, machine_template
 from dogbreed.cloud.serving.balancer import HTTP, HTTPS, Balancer, Listeners, TargetGroup
 from dogbreed.cloud.serving.deployment import Deployment
 from dogbreed.cloud.serving.group import Group
@@ -104,7 +103,6 @@ def resources(wanted: Deployment) -> list[Resource]:
     made: list[Resource] = [Bucket(aws), role, profile, LogGroup(aws)]
     image_uri = own.image
     if not image_uri:
-        image = import_module("dogbreed.cloud.serving.image")
         made += image.resources(aws, tell=wanted.tell)
         image_uri = image.uri(aws)
     boot = Boot(
