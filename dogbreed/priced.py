@@ -48,8 +48,12 @@ class Price:
     @property
     def hourly(self) -> Decimal | None:
         """US dollars an hour; None as soon as one line is not known."""
-        known = [part.hourly for part in self.parts if part.hourly is not None]
-        return sum(known, Decimal(0)) if len(known) == len(self.parts) else None
+        return None if any(part.hourly is None for part in self.parts) else self.known
+
+    @property
+    def known(self) -> Decimal:
+        """The same of those lines that are known: it costs that much at least."""
+        return sum((part.hourly for part in self.parts if part.hourly), Decimal(0))
 
     def times(self, count: int) -> Price:
         """So many of it; none costs nothing, whatever one would."""

@@ -189,16 +189,19 @@ def check(aws: Aws, plan: Plan, adds: Decimal | None = None, told: Callable[[str
 
 
 def _added(step: Step) -> Decimal:
-    """US dollars an hour that a step adds, as far as prices are known; what it saves is not counted."""
+    """US dollars an hour that a step adds, as far as prices of its lines are known; what it saves is not counted."""
     if step.sign not in "+~":
         return Decimal(0)
-    before = step.resource.hourly_now() if step.sign == "~" else Decimal(0)
-    return max(Decimal(0), (step.resource.hourly() or Decimal(0)) - (before or Decimal(0)))
+    if step.sign == "+":
+        return priced.of(step.resource).known
+    return max(Decimal(0), (step.resource.hourly() or Decimal(0)) - (step.resource.hourly_now() or Decimal(0)))
 
 
 def _now(aws: Aws) -> Decimal:
-    """US dollars an hour of what this project has now, as far as prices are known."""
+    """US dollars an hour of what this project has now, as far as prices are known: those of a machine without its disk,
+    too.
+    """
     from dogbreed.cloud import inventory
 
     rows = inventory.look(inventory.resources(aws))
-    return sum((row.hourly for row in rows if row.hourly), Decimal(0))
+    return sum((row.price.known for row in rows), Decimal(0))

@@ -120,6 +120,7 @@ def test_sums_are_the_same_in_every_order_and_unknown_stays_unknown(those: list[
     assert (whole.hourly is None) == any(one.hourly is None for one in those)
     assert whole.times(count).hourly == priced.total([whole] * count).hourly
     by_name = [part.hourly for one in those for part in one.parts]
+    assert whole.hourly is None or whole.hourly == whole.known
     if None not in by_name:
         assert whole.hourly == sum(filter(None, by_name), Decimal(0))
 

@@ -17,6 +17,7 @@ from dogbreed.cloud.spending import Run, Spending
 from dogbreed.config import AwsSettings
 from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Found, Plan, Resource, Step
+from dogbreed.priced import Part, Price
 from dogbreed.pricing import Prices
 from dogbreed.rehearse.state import Server
 
@@ -41,6 +42,16 @@ class Thing(Resource):
 
     def hourly(self) -> Decimal | None:
         return None if self._usd is None else Decimal(self._usd)
+
+
+class Machine(Thing):
+    """The same with a disk whose price is not known."""
+
+    def price(self) -> Price:
+        return Price((Part("machine", super().hourly()), Part("disk", None)))
+
+    def hourly(self) -> Decimal | None:
+        return self.price().hourly
 
 
 def row(kind: str, usd: str | None, days: float, **content: Any) -> Row:
@@ -111,6 +122,9 @@ def test_plans_above_the_budget_are_refused(aws: Aws) -> None:
     with pytest.raises(DogbreedError, match=r"\$50.00 a month .* \$0.0700 an hour, \$51.10 a month") as refused:
         budget.check(aws, plan("0.07"))
     assert "dogbreed cost --budget 52/month" in refused.value.hint
+    # Of a machine whose disk has no known price here, the machine counts.
+    with pytest.raises(DogbreedError, match=r"\$51.10 a month"):
+        budget.check(aws, Plan((Step("+", Machine("machine", "0.07"), None),)))
     with pytest.raises(DogbreedError, match=r"it may cost \$50.01"):
         budget.check(aws, plan("3", ceiling="50.01"))
     with pytest.raises(DogbreedError, match=r"\$1.0000 an hour"):
