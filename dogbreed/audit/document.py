@@ -123,14 +123,16 @@ def read_policies(text: str, file: str, kind: Kind | None = None) -> tuple[list[
 def is_policy(value: Any) -> bool:
     """Whether a plain value looks like a policy document: its Statement holds only objects, one with an Effect.
 
-    Beside a Version of IAM's none needs one, and Statement may be misspelled: such a policy must not go by unseen.
+    Beside a Version of IAM's it may hold anything, and be misspelled: a broken policy must not go by unseen.
     """
     if not isinstance(value, Mapping):
         return False
     elements = _elements(value)
     dated = elements.get("Version") in _VERSIONS
     statement = elements.get("Statement")
-    if statement is None and dated:
+    if dated and statement is not None and statement is not UNKNOWN:
+        return True
+    if dated and statement is None:
         return bool(difflib.get_close_matches("statement", [plain_key(key).lower() for key in value], cutoff=0.8))
     if isinstance(statement, Mapping):
         statement = [statement]
@@ -139,7 +141,7 @@ def is_policy(value: Any) -> bool:
     if not all(one is UNKNOWN or isinstance(one, Mapping) for one in statement):
         return False
     named = [_elements(one) for one in statement if isinstance(one, Mapping)]
-    return not named or dated or any("Effect" in one for one in named)
+    return not named or any("Effect" in one for one in named)
 
 
 def plain_key(key: Any) -> str:

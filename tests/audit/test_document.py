@@ -105,9 +105,10 @@ def test_policies_are_found_inside_other_values_and_in_strings() -> None:
     [
         [{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Efect": "Allow", "Action": "*", "Resource": "*"}],
         [{"Efect": "Allow", "Action": "*", "Resource": "*"}],
+        ["Allow everything"],
     ],
 )
-def test_a_policy_whose_effect_is_misspelled_is_still_one(statements: list[dict[str, str]]) -> None:
+def test_a_policy_with_broken_statements_is_still_one(statements: list[dict[str, str]]) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": statements})
     (policy,), broken = document.read_policies(text, "policy.json")
     assert (len(policy.statements), broken) == (len(statements), [])

@@ -79,7 +79,9 @@ def test_an_unknown_price_stays_unknown_and_comes_last() -> None:
 def test_a_region_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for words in (("recommend", "--traffic", "1/s", "--p99", "500ms"), ("iam", "policy", "--for", "loadtest")):
         done = dogbreed(*words, "--region", "mars", cwd=tmp_path)
-        assert (done.returncode, done.stdout, "there is no AWS region mars" in done.stderr) == (2, "", True), done.stderr
+        assert (done.returncode, done.stdout, "there is no AWS region mars" in done.stderr) == (2, "", True), (
+            done.stderr
+        )
 
 
 def test_where_no_price_is_known_those_of_another_region_are_shown_as_that() -> None:
