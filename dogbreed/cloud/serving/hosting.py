@@ -134,7 +134,7 @@ def with_front(wanted: Deployment, alone: Month, requests: float, seconds: float
 
 def surplus(wanted: Deployment, configuration: Configuration, used: set[str]) -> list[Resource]:
     """Models and configurations of earlier deployments, but for the one to go back to and the models that are `used`
-    otherwise; a front, an end and alarms that are not wanted any more.
+    otherwise; a front and an end that are not wanted any more.
     """
     aws, to = wanted.aws, wanted.settings.to
     there = endpoint_seen(aws, wanted.name)
