@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from laws import apply, unchanged
+from standin import until
 
 from dogbreed import plan
 from dogbreed.cloud.serving import alarms, endpoint, serverless, update
@@ -17,6 +19,8 @@ from dogbreed.cloud.serving.hosted_endpoint import Endpoint
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings, DeploySettings
 from dogbreed.errors import UsageError
+from dogbreed.rehearse.state import Server
+from dogbreed.serve import metrics
 
 STRATEGIES = ("all-at-once", "canary", "linear", "rolling")
 SETTINGS = st.builds(
@@ -132,3 +136,26 @@ def test_an_alarm_about_something_else_is_made_anew_and_rings_no_more(aws: Aws) 
     assert apply(other) == ["~", "~", "~"]
     assert unchanged(other)
     assert "ALARM" not in {one["StateValue"] for one in alarms.now(aws, names)}
+
+
+def test_the_alarm_on_unsure_photos_hears_the_containers_of_its_model_alone(aws: Aws, account: Server) -> None:
+    account.ask("speed", speed=60)
+    logs, where = aws.client("logs"), {"logGroupName": "/aws/sagemaker/Endpoints/dogs", "logStreamName": "main/i-1"}
+    logs.create_log_group(logGroupName=where["logGroupName"])
+    logs.create_log_stream(**where)
+    watch = {name: alarms.of_endpoint(aws, name, DeploySettings(), f"dogs-{name}")[2] for name in ("old", "new")}
+    apply(list(watch.values()))
+
+    def rings(name: str) -> bool:
+        return bool(alarms.now(aws, [watch[name].name])[0]["StateValue"] == "ALARM")
+
+    def told(name: str) -> bool:
+        """A container of this model writes a line as `dogbreed serve --emf` does; whether its alarm rings."""
+        line = metrics.emf({"Photos": (20, "Count"), "Unsure": (19, "Count")}, {alarms.SERVICE: f"dogs-{name}"})
+        logs.put_log_events(**where, logEvents=[{"timestamp": round(time.time() * 1000), "message": line}])
+        return rings(name)
+
+    until(lambda: told("old"))
+    assert not rings("new")
+    until(lambda: told("new"))
+    account.ask("speed", speed=1)
