@@ -126,7 +126,8 @@ def test_a_life_of_a_service_within_the_policies(hasty: Server, tmp_path: Path) 
     first = run("deploy", "--run", "starter", "--ttl", "8h", "--yes", "--json", policies=deploys)
     told = json.loads(first.stdout)
     assert (told["name"], told["trial"]["same"], set(told["calls"])) == (
-        *("dogbreed-endpoint", True, {"dogbreed", "boto3", "curl"}),
+        *("dogbreed-endpoint", True),
+        {"dogbreed", "boto3", "curl", "dogbreed, by the function", "boto3, by the function"},
     )
     again = run("deploy", "--run", "starter", "--ttl", "8h", "--yes", policies=deploys)
     assert "nothing to change" in again.stderr
