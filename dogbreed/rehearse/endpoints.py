@@ -214,10 +214,12 @@ class Hosting:
 
     def crash(self, told: dict[str, Any]) -> int:
         """Kill one container of `endpoint`; its process."""
-        if not (pids := [pid for one in self._running(told) for pid in one.pids()]):
-            raise LookupError(f"no process of an endpoint {told['endpoint']}")
-        os.kill(pids[0], signal.SIGKILL)
-        return pids[0]
+        for pid in [pid for one in self._running(told) for pid in one.pids()]:
+            # One that has just crashed by itself may still be listed.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        raise LookupError(f"no process of an endpoint {told['endpoint']}")
 
     def busy(self, told: dict[str, Any]) -> int:
         """How many requests `endpoint` is answering."""
