@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dogbreed.cli.options import Config, DryRun, Json, NoColor, NoConfig, Quiet, Verbose, Yes, open_account
+from dogbreed.cli.options import Config, DryRun, NoConfig, Region, Yes, open_account
 from dogbreed.cli.plans import dollars, lines
 from dogbreed.ui import ui
 
@@ -28,15 +28,11 @@ def cost(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Read the prices of machines in this region from AWS.")
     ] = False,
-    region: Annotated[str | None, typer.Option(help="AWS region; default: that of the profile.")] = None,
+    region: Region = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     config: Config = None,
     no_config: NoConfig = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    no_color: NoColor = False,
 ) -> None:
     """Show what this project costs now, has cost this month and will have cost by its end; set a budget.
 
