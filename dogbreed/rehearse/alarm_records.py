@@ -168,13 +168,14 @@ class Records:
         self._note(alarm, "Action", f"Successfully executed action {action}", {"actionResource": action})
 
     def _turn(self, alarm: Alarm, state: State, reason: str, data: str) -> None:
-        old = {"stateValue": alarm.state, "stateReason": alarm.reason}
+        new = {"stateValue": state, "stateReason": reason} | ({"stateReasonData": json.loads(data)} if data else {})
         with self._lock:
+            old = {"stateValue": alarm.state, "stateReason": alarm.reason}
             alarm.before, alarm.state, alarm.reason, alarm.reason_data = alarm.state, state, reason, data
             alarm.changed = self._cloud.clock.now()
-        new = {"stateValue": state, "stateReason": reason} | ({"stateReasonData": json.loads(data)} if data else {})
-        summary = f"Alarm updated from {alarm.before} to {state}"
-        self._note(alarm, "StateUpdate", summary, {"version": "1.0", "oldState": old, "newState": new})
+            # In one step: who sees the state finds it in the history.
+            summary = f"Alarm updated from {alarm.before} to {state}"
+            self._note(alarm, "StateUpdate", summary, {"version": "1.0", "oldState": old, "newState": new})
 
     def _note(self, alarm: Alarm, kind: str, summary: str, data: dict[str, Any]) -> None:
         told = {"AlarmName": alarm.name, "AlarmType": "MetricAlarm", "Timestamp": self._cloud.clock.now()}
@@ -205,14 +206,15 @@ class Records:
         told = call.params
         if "MetricAlarm" not in told.get("AlarmTypes", ["MetricAlarm"]):
             return PASS
-        fitting = [
-            alarm.to_api()
-            for alarm in sorted(self._of(call.region), key=lambda one: one.name)
-            if ("AlarmNames" not in told or alarm.name in told["AlarmNames"])
-            and alarm.name.startswith(told.get("AlarmNamePrefix", ""))
-            and told.get("StateValue") in (None, alarm.state)
-            and ("ActionPrefix" not in told or any(map(_begins(told["ActionPrefix"]), _actions(alarm))))
-        ]
+        with self._lock:  # a state, its reason and its data belong together
+            fitting = [
+                alarm.to_api()
+                for alarm in sorted(self._of(call.region), key=lambda one: one.name)
+                if ("AlarmNames" not in told or alarm.name in told["AlarmNames"])
+                and alarm.name.startswith(told.get("AlarmNamePrefix", ""))
+                and told.get("StateValue") in (None, alarm.state)
+                and ("ActionPrefix" not in told or any(map(_begins(told["ActionPrefix"]), _actions(alarm))))
+            ]
         return page(told, "MetricAlarms", fitting, _PAGE // 2) | {"CompositeAlarms": []}
 
     def _for_metric(self, call: Call) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Alarms:
         self._cloud, self._queries = cloud, queries
         self._delay = float(os.environ.get("REHEARSE_METRIC_DELAY_S", "10"))
         self._wake = threading.Event()
-        self._asked: queue.SimpleQueue[tuple[Alarm, Fired, str]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[Alarm, Fired, State, str]] = queue.SimpleQueue()
         self._scaling: list[Callable[[Fired], None]] = []
         self.records = Records(cloud, self._wake.set, self._ask)
         for work in (self._watch, self._act):
@@ -119,28 +119,28 @@ class Alarms:
             if action.startswith(only):
                 alarm.asked_at = self._cloud.clock.time()
                 fired = Fired(alarm.region, action, alarm.name, alarm.state, alarm.value, alarm.value_at)
-                self._asked.put((alarm, fired, alarm.reason))
+                self._asked.put((alarm, fired, alarm.before, alarm.reason))
 
     def _act(self) -> None:
         while True:
-            alarm, fired, reason = self._asked.get()
+            alarm, fired, before, reason = self._asked.get()
             try:
                 if fired.action.startswith(_SCALES):
                     for function in self._scaling:
                         function(fired)
                 elif fired.action.startswith("arn:aws:sns:"):
-                    self._publish(alarm, fired, reason)
+                    self._publish(alarm, fired, before, reason)
             except Exception:
                 logging.exception("action %s of alarm %s", fired.action, fired.alarm)
 
-    def _publish(self, alarm: Alarm, fired: Fired, reason: str) -> None:
+    def _publish(self, alarm: Alarm, fired: Fired, before: State, reason: str) -> None:
         message = {
             "AlarmName": fired.alarm,
             "AlarmDescription": alarm.request.get("AlarmDescription"),
             "AWSAccountId": self._cloud.account,
             "NewStateValue": fired.state,
             "NewStateReason": reason,
-            "OldStateValue": alarm.before,
+            "OldStateValue": before,  # by now it may be in another
             "StateChangeTime": self._cloud.clock.now().isoformat(timespec="milliseconds"),
             "Region": fired.region,
             "AlarmArn": alarm.arn,
