@@ -197,7 +197,7 @@ class Scaling:
                     one
                     for target in self._records.targets.values()
                     if target.region == call.region
-                    for one in target.activities
+                    for one in list(target.activities)
                 ),
             ]
         wanted = {name: told[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension") if name in told}

@@ -216,20 +216,23 @@ class Engine:
     def _keep_time(self) -> None:
         clock = self._cloud.clock
         while True:
-            with self._records.lock:
-                waiting = [one for one in self._records.scheduled.values() if one.due]
-            soonest = min((one.due for one in waiting if one.due), default=None)
+            soonest = min((due for _, due in self._waiting()), default=None)
             if soonest is None:
                 self._wake.wait()
             else:
                 clock.sleep((soonest - clock.now()).total_seconds(), self._wake)
             self._wake.clear()
             now = clock.now()
-            for action in waiting:
-                if action.due and action.due <= now:
-                    self._guarded(self._scheduled, action, now)
+            # Looked up again: what was waited for may have been deleted meanwhile.
+            for action, due in self._waiting():
+                if due <= now:
+                    self._guarded(self._scheduled, action)
 
-    def _scheduled(self, action: Scheduled, now: datetime) -> None:
+    def _waiting(self) -> list[tuple[Scheduled, datetime]]:
+        with self._records.lock:
+            return [(one, one.due) for one in self._records.scheduled.values() if one.due]
+
+    def _scheduled(self, action: Scheduled) -> None:
         self.plan(action)
         target, told = action.target, action.request.get("ScalableTargetAction", {})
         if target.suspended.get("ScheduledScalingSuspended"):

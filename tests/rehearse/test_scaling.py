@@ -98,11 +98,13 @@ def track(target: float, metric: dict[str, str] = INVOCATIONS, name: str = "trac
     return dict(scaling().put_scaling_policy(**where, TargetTrackingScalingPolicyConfiguration=config))
 
 
-def put(namespace: str, name: str, value: float, server: Server, **where: str) -> None:
-    when = datetime.fromtimestamp(server.ask("time"), UTC)
-    dimensions = [{"Name": key, "Value": value} for key, value in where.items()]
-    datum = {"MetricName": name, "Value": value, "Timestamp": when, "Dimensions": dimensions}
-    boto3.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
+def invoked(server: Server, times: float) -> None:
+    """Each of the last minutes has seen that many invocations: on a fast clock, one may pass between two calls."""
+    now = server.ask("time")
+    dimensions = [{"Name": "EndpointName", "Value": "dogs"}, {"Name": "VariantName", "Value": "main"}]
+    datum = {"MetricName": "InvocationsPerInstance", "Value": times, "Dimensions": dimensions}
+    data = [datum | {"Timestamp": datetime.fromtimestamp(now - 60 * ago, UTC)} for ago in range(5)]
+    boto3.client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
 
 
 def count() -> int:
@@ -161,6 +163,9 @@ def test_an_endpoint_is_scaled_by_bounds_policies_and_schedules(hosted: Server) 
         track(50.0, name="again")
     fast = track(4.0, {"PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"}, "fast")
     assert [(one["Period"], one["EvaluationPeriods"]) for one in shown(fast)] == [(10, 3), (10, 90)]
+    # As nobody asks the endpoint, this one would soon scale it in.
+    scaling().delete_scaling_policy(**VARIANT, PolicyName="fast")
+    assert not shown(fast)
     again = track(100.0, DisableScaleIn=True)
     assert again["PolicyARN"] == made["PolicyARN"] and len(again["Alarms"]) == 1
     assert not shown(made)
@@ -169,7 +174,7 @@ def test_an_endpoint_is_scaled_by_bounds_policies_and_schedules(hosted: Server) 
     hosted.ask("speed", speed=240)
 
     def asked() -> bool:
-        put("AWS/SageMaker", "InvocationsPerInstance", 1000.0, hosted, EndpointName="dogs", VariantName="main")
+        invoked(hosted, 1000.0)
         return count() == 4
 
     standin.until(asked)
