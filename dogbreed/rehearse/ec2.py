@@ -31,6 +31,7 @@ from dogbreed.rehearse import (
     ssm_commands,
 )
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
+from dogbreed.rehearse.ec2_records import as_it_was, set_state
 from dogbreed.rehearse.ec2_template import Params, merged, moto_speaks
 from dogbreed.rehearse.machines import Facts, Machines
 from dogbreed.rehearse.sandbox import HALTED, REBOOTED
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 _GRACE_S = 10.0  # between SIGTERM and SIGKILL
 _LEAD_S = 120.0  # what a spot instance has after the notice
-_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+_LOOK_S = 0.2
 USER = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
 _ITSELF = ("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown")
 _MISMATCH = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
@@ -175,9 +176,6 @@ class Ec2:
     def _gone(self, instance: Any, reason: tuple[str, str], words: str) -> None:
         """Its processes have ended: let moto take apart what belonged to it."""
         self.machines.remove(instance.id)
-        with self._lock, suppress(Exception):  # moto fails where somebody has removed an interface before
-            instance.terminate()
-        set_state(instance, "terminated", reason, words)
         self._interruptions.pop(instance.id, None)
         if request := getattr(instance, "spot_request", None):
             if reason == _SPOT:
@@ -186,6 +184,11 @@ class Ec2:
                 )
             else:
                 request.close("instance-terminated-by-user", "Your Spot instance was terminated by you.")
+        # Last: who sees the state finds all of it gone.
+        with self._lock:
+            with suppress(Exception), as_it_was(instance):  # moto fails where somebody has removed an interface before
+                instance.terminate()
+            set_state(instance, "terminated", reason, words)
 
     def stop_instances(self, call: Call) -> dict[str, Any] | Passed:
         """StopInstances."""
@@ -215,9 +218,11 @@ class Ec2:
         def work() -> None:
             with self._work[instance.id]:
                 self.machines.end(instance.id, _GRACE_S)
-                if instance.state == "stopping":
-                    instance.stop()
-                    set_state(instance, "stopped", reason, words)
+                with self._lock:
+                    if instance.state == "stopping":
+                        with as_it_was(instance):
+                            instance.stop()
+                        set_state(instance, "stopped", reason, words)
 
         threading.Thread(target=work, daemon=True).start()
 
@@ -268,9 +273,10 @@ class Ec2:
         return known or None
 
     def _change(self, instance: Any, act: Any) -> dict[str, Any]:
-        before = ec2_records.state(instance)
-        act(instance)
-        return {"InstanceId": instance.id, "PreviousState": before, "CurrentState": ec2_records.state(instance)}
+        with self._lock:  # what it begins does not end meanwhile
+            before = ec2_records.state(instance)
+            act(instance)
+            return {"InstanceId": instance.id, "PreviousState": before, "CurrentState": ec2_records.state(instance)}
 
     def _ended_itself(self, name: str, code: int) -> None:
         instance = self._instances.get(name)
@@ -292,13 +298,16 @@ class Ec2:
             runs = instance.lifecycle == "spot" and instance.state == "running"
             if runs and instance.id not in self._interruptions and fnmatch.fnmatchcase(instance.id, pattern):
                 self._interruptions[instance.id] = datetime.now(UTC) + timedelta(seconds=self.lead_s)
-                threading.Thread(target=self._take_back, args=[instance, self.lead_s], daemon=True).start()
+                threading.Thread(target=self._take_back, args=[instance], daemon=True).start()
                 hit.append(instance.id)
         return hit
 
-    def _take_back(self, instance: Any, lead_s: float) -> None:
-        time.sleep(lead_s)
-        if instance.id not in self._interruptions:
+    def _take_back(self, instance: Any) -> None:
+        while until := self._interruptions.get(instance.id):
+            if (left := (until - datetime.now(UTC)).total_seconds()) <= 0:
+                break
+            time.sleep(min(left, _LOOK_S))
+        else:
             return
         if instance.spot_request.instance_interruption_behaviour == "stop":
             del self._interruptions[instance.id]
@@ -307,17 +316,21 @@ class Ec2:
             self.terminate(instance, _SPOT)
 
     def set_lead(self, told: dict[str, Any]) -> None:
-        """Change how long after the notice a spot instance ends."""
+        """Change how long after the notice a spot instance ends; with `given`, of those as well that have had it."""
         self.lead_s = float(told["seconds"])
+        if told.get("given"):
+            until = datetime.now(UTC) + timedelta(seconds=self.lead_s)
+            self._interruptions |= dict.fromkeys(list(self._interruptions), until)
 
     # -- the rest
 
     def console(self, call: Call) -> dict[str, Any] | Passed:
         """GetConsoleOutput."""
         name = call.params["InstanceId"]
-        if name not in self._instances:
+        if not (instance := self._instances.get(name)):
             return PASS
-        output = base64.b64encode(self.machines.console(name)).decode()
+        # What a machine says while it starts is shown once it runs.
+        output = base64.b64encode(b"" if instance.state == "pending" else self.machines.console(name)).decode()
         return {"InstanceId": name, "Timestamp": datetime.now(UTC), "Output": output}
 
     def end(self) -> None:
@@ -332,13 +345,6 @@ class Ec2:
     def status(self) -> dict[str, Any]:
         """What runs, for people."""
         return {"machines": self.machines.running()}
-
-
-def set_state(instance: Any, name: str, reason: tuple[str, str] = ("", ""), words: str = "") -> None:
-    """Change what EC2 says of an instance."""
-    instance._state.name, instance._state.code = name, _CODES[name]
-    instance._reason = words
-    instance.state_reason.code, instance.state_reason.message = reason
 
 
 def _transition(reason: tuple[str, str]) -> str:

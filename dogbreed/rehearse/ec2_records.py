@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.parsers import create_parser
 from moto.core.serialize import XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
+from moto.ec2.models.instances import InstanceState, StateReason
 
 from dogbreed.rehearse import ec2_images
 from dogbreed.rehearse.calls import PASS, AwsError, Passed
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.calls import Call
     from dogbreed.rehearse.cloud import Cloud
 
+_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 _METADATA = ("HttpTokens", "HttpPutResponseHopLimit", "HttpEndpoint", "HttpProtocolIpv6", "InstanceMetadataTags")
 
 
@@ -34,6 +38,33 @@ def reservation(made: Any) -> dict[str, Any]:
 def state(instance: Any) -> dict[str, Any]:
     """The state as it is now."""
     return {"Code": instance.state_code, "Name": instance.state}
+
+
+def set_state(instance: Any, name: str, reason: tuple[str, str] = ("", ""), words: str = "") -> None:
+    """Change what EC2 says of an instance."""
+    instance._reason = words
+    instance.state_reason = StateReason(reason[1], reason[0])
+    # Last, and in one step: who sees the state finds its reason.
+    instance._state = InstanceState(name, _CODES[name])
+
+
+@contextmanager
+def as_it_was(instance: Any) -> Iterator[None]:
+    """Let moto change an instance while its state is shown as before: moto sets it too early, and another reason."""
+    shown = instance._state
+    instance._state = _Unmoved(shown.name, shown.code)
+    try:
+        yield
+    finally:
+        instance._state = shown
+
+
+class _Unmoved(InstanceState):
+    """A state that does not follow what is done to the instance."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.__dict__:
+            super().__setattr__(name, value)
 
 
 def metadata_options(instance: Any) -> dict[str, Any]:
