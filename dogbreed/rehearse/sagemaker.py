@@ -10,7 +10,7 @@ from dogbreed.rehearse import tagging
 from dogbreed.rehearse.calls import PASS, AwsError, Passed, between, page
 from dogbreed.rehearse.sagemaker_job import Job
 from dogbreed.rehearse.sagemaker_rules import check, invalid, name_is_taken
-from dogbreed.rehearse.sagemaker_run import Run
+from dogbreed.rehearse.sagemaker_run import GRACE_S, Run
 from dogbreed.rehearse.sagemaker_search import fits
 from dogbreed.rehearse.sandbox import missing
 
@@ -33,6 +33,7 @@ class Training:
         self._cloud = cloud
         self._jobs: dict[tuple[str, str], Job] = {}
         self._threads: list[threading.Thread] = []
+        self._grace_s = GRACE_S
         self._lock = threading.Lock()
 
     # -- operations
@@ -47,7 +48,7 @@ class Training:
         if taken:
             raise name_is_taken(job)
         self._reuse_warm_pool(job)
-        thread = threading.Thread(target=Run(self._cloud, job), daemon=True, name=job.name)
+        thread = threading.Thread(target=Run(self._cloud, job, self._grace_s), daemon=True, name=job.name)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
         return {"TrainingJobArn": job.arn}
@@ -134,6 +135,10 @@ class Training:
             job.interrupted.set()
         return [job.name for job in hit]
 
+    def set_grace(self, told: dict[str, Any]) -> None:
+        """Change how long the hosts of jobs that are created from now on have between SIGTERM and SIGKILL."""
+        self._grace_s = float(told["seconds"])
+
     def status(self) -> dict[str, Any]:
         """What runs, and how hosts are made here."""
         why = missing()
@@ -149,6 +154,7 @@ class Training:
             thread.join(_END_S)
         self._threads.clear()
         self._jobs.clear()
+        self._grace_s = GRACE_S
 
     # -- helpers
 
@@ -195,6 +201,7 @@ def add(cloud: Cloud) -> None:
     cloud.on_reset(jobs.end)
     cloud.on_status(jobs.status)
     cloud.on_interrupt(jobs.interrupt)
+    cloud.control("grace", jobs.set_grace)
 
 
 def _listed(job: Job, told: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _EVERY_S = 0.3
-_LAST_LINES_S = 10.0
+_LAST_LINES_S = 30.0
 _BATCH = 1000
 _LINE = 250_000  # bytes of an event at most, less what CloudWatch adds
 

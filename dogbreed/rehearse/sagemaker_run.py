@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.05
 # Between SIGTERM and SIGKILL, and until spot capacity comes back; shorter for tests.
-_GRACE_S = float(os.environ.get("REHEARSE_GRACE_S", "120"))
+GRACE_S = float(os.environ.get("REHEARSE_GRACE_S", "120"))
 _BACK_S = float(os.environ.get("REHEARSE_SPOT_BACK_S", "1"))
 _NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type "
@@ -42,10 +42,10 @@ class _EndedError(Exception):
 
 
 class Run:
-    """Runs one job to its end; to be called in a thread of its own."""
+    """Runs one job to its end; to be called in a thread of its own. From SIGTERM to SIGKILL there are `grace_s`."""
 
-    def __init__(self, cloud: Cloud, job: Job) -> None:
-        self._cloud, self._job = cloud, job
+    def __init__(self, cloud: Cloud, job: Job, grace_s: float = GRACE_S) -> None:
+        self._cloud, self._job, self._grace_s = cloud, job, grace_s
         self._folder = cloud.folder / "jobs" / job.name
         self._s3 = cloud.client("s3", role=job.request["RoleArn"])
         self._logs = Logs(cloud, job)
@@ -207,7 +207,7 @@ class Run:
 
     def _terminate(self) -> None:
         """SIGTERM to all, time to save, then SIGKILL."""
-        self._end_hosts(0.0 if self._job.abandoned.is_set() else _GRACE_S)
+        self._end_hosts(0.0 if self._job.abandoned.is_set() else self._grace_s)
 
     def _end_hosts(self, grace_s: float = 0.0) -> None:
         with ThreadPoolExecutor(max(1, len(self._running))) as pool:

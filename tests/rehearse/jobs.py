@@ -28,7 +28,7 @@ def request(name: str, role: str, script: str, *, python: bool = False, **change
         "InputDataConfig": [],
         "OutputDataConfig": {"S3OutputPath": "s3://photos/out"},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
         "Environment": {"ML": "/opt/ml", "PYTHONUNBUFFERED": "1"},
     } | changes
     if parts["InputDataConfig"] is not None:

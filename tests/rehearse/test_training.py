@@ -95,7 +95,8 @@ def test_a_stopped_job_hears_sigterm_and_keeps_what_it_saved(role: str) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName="stopped")
 
 
-def test_a_first_process_without_a_handler_is_deaf_as_in_a_container(role: str) -> None:
+def test_a_first_process_without_a_handler_is_deaf_as_in_a_container(either: Server, role: str) -> None:
+    either.ask("grace", seconds=0.5)
     # As with the SDK's driver, where the first process is a shell that waits for Python.
     script = (
         f"cat > ${{TMPDIR:-/tmp}}/run.py <<'EOF'\n{HEARS}\nEOF\npython ${{TMPDIR:-/tmp}}/run.py; echo the shell goes on"
@@ -111,17 +112,23 @@ def test_a_first_process_without_a_handler_is_deaf_as_in_a_container(role: str) 
 def test_the_limit_of_time_ends_a_job(role: str) -> None:
     job = jobs.run("slow", role, HEARS, python=True, StoppingCondition={"MaxRuntimeInSeconds": 1})
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
-    assert "saved" in jobs.archive(job["ModelArtifacts"]["S3ModelArtifacts"])
+    # On a machine that is slow, its time may be over before the script hears of anything.
+    assert "ready" not in jobs.lines("slow") or "saved" in jobs.archive(job["ModelArtifacts"]["S3ModelArtifacts"])
 
 
+# In its first attempt it waits half way to be told to end, which it does between two steps.
 COUNTS = """
-import os, pathlib, signal, sys, time
+import os, pathlib, signal, time
 folder = pathlib.Path(os.environ["ML"], "checkpoints")
 steps = sorted(int(p.name) for p in folder.iterdir()) if folder.exists() else []
 step = steps[-1] if steps else 0
 print("begins at", step)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-while step < 40:
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+while step < 40 and not told:
+    if step == 20 and not steps:
+        time.sleep(0.05)
+        continue
     step += 1
     (folder / str(step)).write_text("x")
     print("step", step)
@@ -136,7 +143,7 @@ def test_spot_interruption_resumes_from_the_checkpoint(either: Server, role: str
         COUNTS,
         python=True,
         EnableManagedSpotTraining=True,
-        StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+        StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 600},
         CheckpointConfig={"S3Uri": "s3://photos/checkpoints/spot", "LocalPath": "/opt/ml/checkpoints"},
     )
     jobs.printed("spot", "step 5")
