@@ -30,7 +30,7 @@ from dogbreed.errors import DogbreedError
 from dogbreed.rehearse.image.host import HALTED, REBOOTED
 
 __all__ = ["HALTED", "REBOOTED", "Host", "Network", "Spec", "missing", "shares", "what_python_needs"]
-_READY_S = 30.0
+_READY_S = 120.0  # one that fails says so at once
 
 
 @dataclass(frozen=True)

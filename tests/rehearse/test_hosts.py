@@ -34,7 +34,7 @@ if me == "algo-1":
     near.sendall(me.encode())
     print("met", far[0] == socket.gethostbyname("algo-2"))
 else:
-    for _ in range(100):
+    while True:
         try:
             peer = socket.create_connection(("algo-1", 7777)); break
         except OSError: time.sleep(0.05)
@@ -80,7 +80,8 @@ def test_nothing_is_left_however_the_server_ends(
     isolated: Server, how: signal.Signals, plain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = traces()
-    mark = f"{os.getpid()}.{time.monotonic_ns()}"
+    # Seconds, of which there must be enough where processes have small numbers.
+    mark = f"{10**6 + os.getpid()}.{time.monotonic_ns()}"
     with StandIn(**standin.QUICK, REHEARSE_PLAIN=plain) as server:
         standin.emptied(server, monkeypatch)
         standin.bucket()

@@ -136,9 +136,9 @@ def test_listings_lead_to_every_leaf_and_to_nothing_else(leaves: set[str]) -> No
 
 
 def test_botocore_reads_credentials_and_region(imds: Imds) -> None:
-    told = InstanceMetadataFetcher(base_url=imds.url, timeout=5, env={}).retrieve_iam_role_credentials()
+    told = InstanceMetadataFetcher(base_url=imds.url, timeout=60, env={}).retrieve_iam_role_credentials()
     assert (told["role_name"], told["access_key"], told["token"]) == ("training", "AKIAEXAMPLE", "t")
-    assert InstanceMetadataRegionFetcher(base_url=imds.url, timeout=5, env={}).retrieve_region() == "eu-west-1"
+    assert InstanceMetadataRegionFetcher(base_url=imds.url, timeout=60, env={}).retrieve_region() == "eu-west-1"
 
 
 def test_user_data_comes_as_it_is(imds: Imds) -> None:
