@@ -122,8 +122,13 @@ class Metrics:
 
     def put(self, where: Key, second: float, data: Data, unit: str = "None") -> None:
         """Add data to a series at a time."""
+        self.put_all([(where, second, data, unit)])
+
+    def put_all(self, told: Iterable[tuple[Key, float, Data, str]]) -> None:
+        """The same for many, of which all or none is seen."""
         with self._lock:
-            self._series.setdefault(where, _Series()).put(int(second), data, unit)
+            for where, second, data, unit in told:
+                self._series.setdefault(where, _Series()).put(int(second), data, unit)
 
     def periods(self, where: Key, period: int, begin: float, end: float) -> dict[int, Data]:
         """The data of each period that has any; periods are multiples of their length, `begin` is rounded down."""

@@ -45,13 +45,15 @@ class Queries:
         namespace, data = call.params["Namespace"], call.params.get("MetricData", [])
         for number, datum in enumerate(data, 1):
             _check(number, datum)
+        told = []
         for datum in data:
             when = datum.get("Timestamp")
             second = when.timestamp() if when else now
             if second > now + _FUTURE_S:
                 raise AwsError("InvalidParameterValue", "The parameter Timestamp is more than two hours in the future.")
             where = key(call.region, namespace, datum["MetricName"], datum.get("Dimensions", []))
-            self._metrics.put(where, second, data_of(datum), datum.get("Unit", "None"))
+            told.append((where, second, data_of(datum), datum.get("Unit", "None")))
+        self._metrics.put_all(told)
         return {}
 
     def list(self, call: Call) -> dict[str, Any] | Passed:

@@ -43,6 +43,7 @@ class Capture(threading.Thread):
         self._lines: dict[_Place, list[str]] = {}
         self._size = 0
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._over = threading.Event()
 
     def take(self, endpoint: Endpoint, fleet: Fleet, variant: str, call: Call, body: bytes, reply: Reply) -> None:
@@ -75,9 +76,13 @@ class Capture(threading.Thread):
                 self.send()
 
     def send(self) -> None:
-        """Send what waits."""
-        with self._lock:
-            lines, self._lines, self._size = self._lines, {}, 0
+        """Send what waits; what another thread is sending has been sent as well when this returns."""
+        with self._sending:
+            with self._lock:
+                lines, self._lines, self._size = self._lines, {}, 0
+            self._put(lines)
+
+    def _put(self, lines: dict[_Place, list[str]]) -> None:
         for (region, role, destination, key, endpoint, variant), found in lines.items():
             now = self._cloud.clock.now()
             bucket, prefix = split(f"{destination}/{endpoint}/{variant}")

@@ -72,8 +72,9 @@ class Component(Record):
     def describe(self) -> dict[str, Any]:
         """All that DescribeInferenceComponent shows."""
         assert self.copies
-        ready = sum(one.ready for one in self.copies.replicas)
+        # The state first: once it says so, the copies are there.
         shown = self.summary() | {"Specification": self.specification}
+        ready = sum(one.ready for one in self.copies.replicas)
         shown["RuntimeConfig"] = {"DesiredCopyCount": self.copies.desired, "CurrentCopyCount": ready}
         return shown | ({"FailureReason": self.failure} if self.failure else {})
 

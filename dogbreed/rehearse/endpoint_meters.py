@@ -23,7 +23,7 @@ NAMESPACE, OF_INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 _MINUTE, _SLOT = 60, 10
 _BATCH = 500
 _VALUES = 150  # of a datum at most
-# A clock that has run away is followed this far at most: an hour, at once.
+# A clock that has run away is followed with zeros this far at most: an hour, at once.
 _BEHIND = 60
 _Datum = dict[str, Any]
 
@@ -106,9 +106,11 @@ class Meter:
             average = self._area / span if span > 0 else float(self._open)
             peak, self._peak, self._area, self._looked = self._peak, self._open, 0.0, time.monotonic()
             slots = range(max(self._next_slot, int(now) // _SLOT - _BEHIND * 6), int(now) // _SLOT)
-            minutes = range(max(self._next_minute, int(now) // _MINUTE - _BEHIND), int(now) // _MINUTE)
+            minutes = set(range(max(self._next_minute, int(now) // _MINUTE - _BEHIND), int(now) // _MINUTE))
+            # What was counted is told, however late.
+            minutes.update(one for one in self._minutes if one < int(now) // _MINUTE)
             self._next_slot, self._next_minute = int(now) // _SLOT, int(now) // _MINUTE
-            counted = [(one, self._minutes.pop(one, _Minute())) for one in minutes]
+            counted = [(one, self._minutes.pop(one, _Minute())) for one in sorted(minutes)]
             self._minutes = {one: kept for one, kept in self._minutes.items() if one >= self._next_minute}
         for slot in slots:
             when = _when(slot * _SLOT)

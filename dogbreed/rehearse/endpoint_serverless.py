@@ -133,7 +133,8 @@ class ServerlessVariant(Variant):
         while not self.cloud.clock.sleep(_LOOK_S, self._over):
             now, cold = self.cloud.clock.time(), []
             with self.lock:
-                kept = self.current.get("ProvisionedConcurrency", 0)
+                # While more are being provisioned, those that are there already stay.
+                kept = max(one.get("ProvisionedConcurrency", 0) for one in (self.current, self.wanted))
                 idle = sorted(self._idle(), key=lambda one: one.idle_since)
                 spare = max(0, self.count - kept)
                 for one in idle[:spare]:

@@ -142,9 +142,11 @@ class Update:
         deadline = self._deadline(policy)
         self._start(green)
         for share, wait in _steps(policy, green.instances):
-            self._give(blue, green, share)
             part = "full capacity" if share >= 1 else "canary capacity"
-            green.enter("Baking", f"Baking for {wait} seconds with traffic enabled on {part} of {{count}} instance(s).")
+            with self._endpoint.lock:  # in one step: a fleet that has traffic is shown to bake
+                self._give(blue, green, share)
+                words = f"Baking for {wait} seconds with traffic enabled on {part} of {{count}} instance(s)."
+                green.enter("Baking", words)
             self._bake(wait, green, deployment, deadline)
 
     def _roll(self, blue: Fleet, green: Fleet, deployment: dict[str, Any]) -> None:

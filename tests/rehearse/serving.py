@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,20 @@ from dogbreed.run import STARTER
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 IMAGE = f"{REPOSITORY}/small:latest"
+# A clock that hardly moves: what goes by it stays as it is.
+STILL = 1e-3
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/training"
-# Says who it is and what it was sent; how it behaves stands in its variables or in the body.
+# Says who it is and what it was sent; how it behaves stands in its variables or in the body: `wait` until `let_go`.
 SMALL = b"""
 import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+def is_open():
+    import urllib.error, urllib.request
+    try:
+        return urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/photos/open")
+    except urllib.error.HTTPError:
+        return False
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -52,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"crash":
             os._exit(3)
+        while body == b"wait" and not is_open():
+            time.sleep(0.05)
         if os.environ.get("BROKEN"):
             return self.say(500, b"broken by " + os.environ["BROKEN"].encode())
         time.sleep(float(os.environ.get("SLOW", "0")))
@@ -177,6 +189,26 @@ def refused(function: Callable[..., Any], *arguments: Any, **named: Any) -> tupl
     raise AssertionError("it was not refused")
 
 
+def let_go() -> None:
+    """Let the requests go on that wait."""
+    client("s3").put_object(Bucket="photos", Key="open", Body=b"", ACL="public-read")
+
+
+def figures(
+    name: str, stat: str, period: int, since: datetime, space: str = "AWS/SageMaker", **dimensions: str
+) -> list[float]:
+    """One figure of each period of a metric from `since` on, oldest first; however far the clock has gone."""
+    where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    metric = {"Namespace": space, "MetricName": name, "Dimensions": where}
+    told = client("cloudwatch").get_metric_data(
+        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}],
+        StartTime=since - timedelta(minutes=2),
+        EndTime=since + timedelta(days=99),
+        ScanBy="TimestampAscending",
+    )
+    return list(told["MetricDataResults"][0]["Values"])
+
+
 def gone(endpoint: str) -> bool:
     """Whether there is no such endpoint any more."""
     try:
@@ -197,6 +229,12 @@ class Answers:
         self.names: list[str] = []
         self.errors: list[str] = []
 
+    def anew(self) -> list[str]:
+        """Begin anew; what is on its way still counts among the old, whose errors these are."""
+        errors = self.errors
+        self.names, self.errors = [], []
+        return errors
+
     def come(self, count: int) -> None:
         """Wait for so many more."""
         wanted = len(self.names) + len(self.errors) + count
@@ -210,10 +248,11 @@ def asked(endpoint: str, threads: int = 3, pause_s: float = 0.01) -> Iterator[An
 
     def go_on() -> None:
         while not over.is_set():
+            names, errors = answers.names, answers.errors
             try:
-                answers.names.append(ask(endpoint, runtime=runtime)["name"])
+                names.append(ask(endpoint, runtime=runtime)["name"])
             except (ClientError, BotoCoreError) as error:
-                answers.errors.append(str(error))
+                errors.append(str(error))
             time.sleep(pause_s)
 
     with ThreadPoolExecutor(threads) as pool:

@@ -52,12 +52,14 @@ def test_the_real_service_answers_as_the_predictor_here_does(either: Server) -> 
 def test_an_endpoint_from_its_creation_to_its_end(hosted: Server) -> None:
     serving.model("first")
     serving.config("one", serving.variant("first", 2), Tags=[{"Key": "project", "Value": "dogs"}])
+    hosted.ask("speed", speed=serving.STILL)  # until it has been seen
     made = serving.client().create_endpoint(
         EndpointName="dogs", EndpointConfigName="one", Tags=[{"Key": "project", "Value": "dogs"}]
     )
     told = serving.describe("dogs")
     assert told["EndpointStatus"] == "Creating" and "ProductionVariants" not in told
     assert serving.refused(serving.ask, "dogs")[0] == "ValidationError"
+    hosted.ask("speed", speed=60)
     told = serving.settled("dogs")
     (variant,) = told["ProductionVariants"]
     assert told["EndpointStatus"] == "InService" and told["EndpointConfigName"] == "one"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -80,16 +79,7 @@ def test_copies_come_and_go_down_to_none_and_back(dogs: Server) -> None:
 def failures() -> float:
     """How many requests have found no copy, as the alarm that wakes a component sees it."""
     since = serving.describe("dogs")["CreationTime"]
-    told = serving.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/SageMaker",
-        MetricName="NoCapacityInvocationFailures",
-        Dimensions=[{"Name": "InferenceComponentName", "Value": "breeds"}],
-        StartTime=since - timedelta(minutes=2),
-        EndTime=since + timedelta(hours=3),
-        Period=60,
-        Statistics=["Sum"],
-    )
-    return float(sum(one["Sum"] for one in told["Datapoints"]))
+    return sum(serving.figures("NoCapacityInvocationFailures", "Sum", 60, since, InferenceComponentName="breeds"))
 
 
 def test_another_model_follows_and_a_second_component_stands_beside(dogs: Server) -> None:

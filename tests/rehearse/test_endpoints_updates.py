@@ -72,7 +72,7 @@ def ring(name: str, state: str = "ALARM") -> None:
 
 
 def test_scaling_out_and_in_loses_nothing(dogs: Server) -> None:
-    dogs.ask("speed", speed=1)
+    dogs.ask("speed", speed=serving.STILL)
     with serving.asked("dogs") as answers:
         capacity(3)
         assert serving.refused(capacity, 5) == (
@@ -93,7 +93,7 @@ def test_scaling_out_and_in_loses_nothing(dogs: Server) -> None:
 
 def test_a_canary_gets_its_share_then_all_and_the_old_fleet_ends(dogs: Server) -> None:
     with serving.asked("dogs") as answers:
-        update("new", routing("CANARY", 300, 60, **HALF))
+        update("new", routing("CANARY", 3600, 60, **HALF))
         assert serving.describe("dogs")["EndpointStatus"] == "Updating"
         standin.until(lambda: "new" in answers.names)
         dogs.ask("speed", speed=1)  # it goes on baking
@@ -102,17 +102,17 @@ def test_a_canary_gets_its_share_then_all_and_the_old_fleet_ends(dogs: Server) -
         pending = told["PendingDeploymentSummary"]
         assert pending["EndpointConfigName"] == "new"
         assert pending["ProductionVariants"][0]["VariantStatus"][0]["Status"] == "Baking"
-        answers.names.clear()
+        errors = answers.anew()
         answers.come(40)
         assert {"old", "new"} == set(answers.names), "both answer while it bakes"
-        dogs.ask("speed", speed=240)
+        dogs.ask("speed", speed=3600)
         told = serving.settled("dogs")
-        answers.names.clear()
+        errors += answers.anew()
         answers.come(10)
-    assert set(answers.names) == {"new"} and answers.errors == []
+    assert set(answers.names) == {"new"} and errors + answers.errors == []
     assert (told["EndpointConfigName"], told["EndpointStatus"]) == ("new", "InService")
     assert "PendingDeploymentSummary" not in told and "FailureReason" not in told
-    assert told["LastDeploymentConfig"] == routing("CANARY", 300, 60, **HALF)
+    assert told["LastDeploymentConfig"] == routing("CANARY", 3600, 60, **HALF)
     assert serving.processes(dogs) == ["dogs InService 2 processes"]
 
 
@@ -127,9 +127,9 @@ def test_other_ways_to_the_new_fleet_lose_nothing_either(dogs: Server, kind: str
     with serving.asked("dogs") as answers:
         update("new", deployment)
         told = serving.settled("dogs")
-        answers.names.clear()
+        errors = answers.anew()
         answers.come(10)
-    assert (told["EndpointConfigName"], set(answers.names), answers.errors) == ("new", {"new"}, [])
+    assert (told["EndpointConfigName"], set(answers.names), errors + answers.errors) == ("new", {"new"}, [])
     assert serving.processes(dogs) == ["dogs InService 2 processes"]
 
 
@@ -164,10 +164,10 @@ def test_an_alarm_gives_the_traffic_back_to_the_old_fleet(dogs: Server, rolling:
         standin.until(lambda: answers.errors)
         ring("dogs-errors")
         told = serving.settled("dogs")
-        seen = len(answers.errors)
+        names, errors = answers.names, answers.anew()
         answers.come(20)
-    assert all("broken by new" in words for words in answers.errors), "only the canary's own"
-    assert len(answers.errors) == seen and set(answers.names) == {"old"}
+    assert all("broken by new" in words for words in errors), "only the canary's own"
+    assert answers.errors == [] and {*names, *answers.names} == {"old"}
     assert (told["EndpointStatus"], told["EndpointConfigName"]) == ("InService", "old")
     assert "dogs-errors" in told["FailureReason"]
     assert serving.processes(dogs) == ["dogs InService 2 processes"]
