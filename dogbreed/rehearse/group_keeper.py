@@ -51,8 +51,7 @@ class Keeper:
                 if not self._group.ended.is_set():
                     logging.exception("group %s", self._group.name)
             # A machine that starts or ends does so by this computer's clock.
-            moving = any(one.state != "InService" for one in self._group.members)
-            pause = min(_LOOK_S / self._cloud.clock.speed, _MOVING_S if moving else _LOOK_S)
+            pause = min(_LOOK_S / self._cloud.clock.speed, _MOVING_S if self._moving() else _LOOK_S)
             self._group.wake.wait(max(_SHORTEST_S, pause))
             self._group.wake.clear()
 
@@ -74,6 +73,10 @@ class Keeper:
                 self._refreshed(group.refresh)
 
     # -- what is there
+
+    def _moving(self) -> bool:
+        """Whether a machine starts or ends."""
+        return any(one.state != "InService" for one in self._group.members)
 
     def _client(self, service: str) -> Any:
         return self._cloud.client(service, self._group.region)
@@ -269,7 +272,8 @@ class Keeper:
             rolled_back = refresh.status == "RollbackInProgress"
             group.template = refresh.goal
             refresh.status, refresh.end = "RollbackSuccessful" if rolled_back else "Successful", now
-        elif now.timestamp() - refresh.progress > _PATIENCE_S:
+        # Not while a machine starts or ends, which takes its time however fast the clock is.
+        elif now.timestamp() - refresh.progress > _PATIENCE_S and not self._moving():
             words = "The refresh made no progress: new instances do not become healthy."
             if refresh.status == "RollbackInProgress":
                 refresh.status, refresh.reason, refresh.end = "RollbackFailed", words, now
