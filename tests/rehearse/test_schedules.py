@@ -145,7 +145,7 @@ def test_what_is_due_is_done_as_the_role_and_the_schedule_goes(account: Server) 
     found = schedule("p-end", soon(account), target, ActionAfterCompletion="DELETE")
     schedule("kept", soon(account), target | {"Input": json.dumps({"TopicArn": topic("u")})})
     schedule("off", soon(account), target | {"Input": json.dumps({"TopicArn": topic("v")})}, State="DISABLED")
-    schedule("later", soon(account, 6000), target | {"Input": json.dumps({"TopicArn": topic("w")})})
+    schedule("later", soon(account, 600_000), target | {"Input": json.dumps({"TopicArn": topic("w")})})
     told = found.get_schedule(Name="p-end")
     assert (told["GroupName"], told["State"], told["ActionAfterCompletion"]) == ("default", "ENABLED", "DELETE")
     assert told["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 185
