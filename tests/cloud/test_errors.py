@@ -196,14 +196,15 @@ def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stand_in_that_is_not_up_is_no_storm_of_calls(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     asked: list[object] = []
-    down = Aws(AwsSettings())
-    down.client("sts").meta.events.register("before-send", lambda **_: asked.append(1))
-    with pytest.raises(sdk.EndpointConnectionError) as error:
-        down.account  # noqa: B018
+    # Bound, so that nobody else takes the port, and not listening: who connects is refused.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        down = Aws(AwsSettings())
+        down.client("sts").meta.events.register("before-send", lambda **_: asked.append(1))
+        with pytest.raises(sdk.EndpointConnectionError) as error:
+            down.account  # noqa: B018
     assert "does not answer" in told(error.value).message
     assert len(asked) <= 4
 

@@ -18,7 +18,7 @@ from laws import Killed
 from rehearse import serving
 
 from dogbreed.cloud import scaling, scaling_deployed
-from dogbreed.cloud.scaling_schedule import bounds_at, windows
+from dogbreed.cloud.scaling_schedule import windows
 from dogbreed.cloud.scaling_wanted import Step, Target, Wanted
 from dogbreed.cloud.session import Aws
 from dogbreed.config import AwsSettings
@@ -26,15 +26,30 @@ from dogbreed.errors import DogbreedError, UsageError
 from dogbreed.plan import Plan
 from dogbreed.rehearse.state import Server
 
-FULL = Wanted(
-    "endpoint",
-    1,
-    8,
-    Target("invocations", 600),
-    steps=(Step(1200, 2), Step(2400, 4)),
-    windows=windows(["weekdays 8-20: 1-6"]),
-    timezone="Europe/Berlin",
-)
+
+@pytest.fixture
+def full(account: Server) -> Wanted:
+    """All that can be wanted of an endpoint, its window being open."""
+    return Wanted(
+        "endpoint",
+        1,
+        8,
+        Target("invocations", 600),
+        steps=(Step(1200, 2), Step(2400, 4)),
+        windows=windows(["daily 8-20: 1-6"]),
+        timezone=by_day(datetime.now(UTC), datetime.fromtimestamp(account.ask("time"), UTC)),
+    )
+
+
+def by_day(here: datetime, there: datetime) -> str:
+    """A time zone where it is day by the clock here, and where by neither clock (the account's may be ahead) the window
+    of eight to eight opens or closes within the hour: what is looked at twice is the same.
+    """
+    for ahead in range(-12, 13):
+        hours = [(one.hour + ahead) % 24 for one in (here, there)]
+        if 8 <= hours[0] < 19 and hours[1] not in (7, 19):
+            return f"Etc/GMT{-ahead:+d}"
+    raise AssertionError("there are eleven such zones, and at most two of them are none by the other clock")
 
 
 def carried_out(plan: Plan) -> list[str]:
@@ -64,10 +79,10 @@ def policies(namespace: str = "sagemaker") -> list[dict[str, Any]]:
     return list(client.describe_scaling_policies(ServiceNamespace=namespace)["ScalingPolicies"])
 
 
-def test_everything_that_an_endpoint_can_be_scaled_by(account: Server, aws: Aws) -> None:
+def test_everything_that_an_endpoint_can_be_scaled_by(account: Server, aws: Aws, full: Wanted) -> None:
     name = scaled.endpoint(aws)
     with within_its_policy(account):
-        done = applied(aws, FULL)
+        done = applied(aws, full)
     assert done == [
         f"+ scalable target {name}",
         f"+ scaling policy {name}-target",
@@ -77,8 +92,7 @@ def test_everything_that_an_endpoint_can_be_scaled_by(account: Server, aws: Aws)
         f"+ alarm {name}-step",
     ]
     (target,) = scaled.registered()
-    now = bounds_at(datetime.now(UTC), FULL.windows, 1, 8, FULL.timezone)
-    assert (target["MinCapacity"], target["MaxCapacity"]) == now
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 6), "those of the window"
     tracking, stepping = policies()
     configuration = tracking["TargetTrackingScalingPolicyConfiguration"]
     assert configuration["TargetValue"] == 600
@@ -90,8 +104,8 @@ def test_everything_that_an_endpoint_can_be_scaled_by(account: Server, aws: Aws)
     ]
     (alarm,) = boto3.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-step"])["MetricAlarms"]
     assert alarm["AlarmActions"] == [stepping["PolicyARN"]]
-    assert signs(applied(aws, FULL)) == {"="}
-    left = [one for one in applied(aws, replace(FULL, steps=(), windows=())) if one.startswith("-")]
+    assert signs(applied(aws, full)) == {"="}
+    left = [one for one in applied(aws, replace(full, steps=(), windows=())) if one.startswith("-")]
     assert sorted(left) == [
         f"- alarm {name}-step",
         f"- scaling policy {name}-step",
@@ -172,15 +186,14 @@ def test_a_serverless_endpoint_is_scaled_if_it_keeps_copies_started(aws: Aws) ->
     assert scaled.registered() == []
 
 
-def test_machines_are_scaled_by_requests_of_the_load_balancer(account: Server, aws: Aws) -> None:
+def test_machines_are_scaled_by_requests_of_the_load_balancer(account: Server, aws: Aws, full: Wanted) -> None:
     name = scaled.group(aws)
-    wanted = replace(FULL, door="ec2")
+    wanted = replace(full, door="ec2")
     with within_its_policy(account):
         assert signs(applied(aws, wanted)) == {"~", "+"}
     client = boto3.client("autoscaling")
     (group,) = client.describe_auto_scaling_groups()["AutoScalingGroups"]
-    now = bounds_at(datetime.now(UTC), FULL.windows, 1, 8, FULL.timezone)
-    assert (group["MinSize"], group["MaxSize"]) == now
+    assert (group["MinSize"], group["MaxSize"]) == (1, 6), "those of the window"
     found = {one["PolicyName"]: one for one in client.describe_policies()["ScalingPolicies"]}
     metric = found[f"{name}-target"]["TargetTrackingConfiguration"]["PredefinedMetricSpecification"]
     assert metric["PredefinedMetricType"] == "ALBRequestCountPerTarget"
@@ -195,10 +208,10 @@ def test_machines_are_scaled_by_requests_of_the_load_balancer(account: Server, a
     assert client.describe_policies()["ScalingPolicies"] == []
 
 
-def test_without_a_load_balancer_nobody_counts_requests(aws: Aws) -> None:
+def test_without_a_load_balancer_nobody_counts_requests(aws: Aws, full: Wanted) -> None:
     scaled.group(aws, balanced=False)
     with pytest.raises(UsageError, match="load balancer"):
-        applied(aws, replace(FULL, door="ec2"))
+        applied(aws, replace(full, door="ec2"))
 
 
 def copies(component: str) -> int:
@@ -262,9 +275,9 @@ def put_off(aws: Aws) -> None:
     carried_out(scaling.off(aws, scaling_deployed.find(aws)))
 
 
-def test_a_kill_at_any_change_is_mended_by_repeating(aws: Aws) -> None:
+def test_a_kill_at_any_change_is_mended_by_repeating(aws: Aws, full: Wanted) -> None:
     scaled.endpoint(aws)
-    wanted = replace(FULL, steps=FULL.steps[:1])
+    wanted = replace(full, steps=full.steps[:1])
     for number in range(100):
         fresh = Aws(AwsSettings())
         fresh.__dict__["_made"] = aws.session
