@@ -18,7 +18,7 @@ from typing import Any
 
 # The address is fixed by AWS; its SDKs read the variable, and so do we.
 _IMDS = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-_IMDS_TIMEOUT_S = 2
+_IMDS_TIMEOUT_S, _IMDS_TRIES, _IMDS_AGAIN_S = 2, 30, 0.5
 _TOKEN_S = 21600  # the longest that IMDSv2 gives
 _CALL_S, _COPY_S = 60, 1800
 # PutLogEvents takes 10,000 events and 1 MiB a call; lines are cut to 256 KB less a margin by AWS, to this by us.
@@ -45,6 +45,17 @@ class Metadata:
             return self._ask("GET", f"meta-data/{path}", {"X-aws-ec2-metadata-token": self._fresh_token()})
         except (OSError, ValueError):
             return ""
+
+    def known(self, path: str) -> str:
+        """The same of what every machine has, asked again where a busy one answers late; CallError without an answer.
+
+        One that took no answer for its rank would be a second machine of rank 0.
+        """
+        for _ in range(_IMDS_TRIES):
+            if told := self.get(path):
+                return told
+            time.sleep(_IMDS_AGAIN_S)
+        raise CallError(f"the metadata service does not say {path}")
 
     def interruption(self) -> str:
         """When AWS takes this machine back, as it says; "" while it does not."""

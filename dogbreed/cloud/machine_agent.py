@@ -31,6 +31,8 @@ _NOTICE_EVERY_S = 1.0
 _MARGIN_S, _MARGIN_SHARE = 150.0, 0.2
 # How long the first machines wait for each other (they boot at different speeds), and how long those that are left do.
 _MEET_S, _MEET_AGAIN_S = 900.0, 300.0
+# How long a machine on which training failed may take to say so; others know only that their connection to it is gone.
+_WORD_S = 20.0
 # Below runs/RUN/MACHINES. A launcher that follows leaves a sign at least this often; nobody else sends a replacement.
 MACHINES = "machines"
 FOLLOWER, FOLLOWER_S = "follower.json", 150.0
@@ -130,8 +132,8 @@ class Agent:
         self._metadata, self._bucket = Metadata(), Bucket(orders.bucket, orders.run)
         self._peers = Peers(work / MACHINES)
         # Machines that were started together are numbered by AWS in the order of their launch.
-        self._rank = orders.ranks[int(self._metadata.get("ami-launch-index") or 0)]
-        self._instance, self._address = self._metadata.get("instance-id"), self._metadata.get("local-ipv4")
+        self._rank = orders.ranks[int(self._metadata.known("ami-launch-index"))]
+        self._instance, self._address = self._metadata.known("instance-id"), self._metadata.known("local-ipv4")
         stream = f"{orders.run}/node-{self._rank}/{self._instance}"
         self._telemetry = Telemetry(orders.log_group, stream, orders.run, work)
         self._since, self._began = time.time() - elapsed, time.monotonic() - elapsed
@@ -251,13 +253,18 @@ class Agent:
         self._sync(force=True)
         stop = stop or self._why_stop()
         if stop is None and code != 0:
-            # It ended because another machine did, which will say why.
-            time.sleep(2 * self._orders.look_s)
-            self._sync(force=True)
-            stop = self._why_stop()
+            stop = self._hear_why()
         if stop:
             return stop
         return Outcome("done") if code == 0 and self._rank != 0 else self._broken(worker.last_words())
+
+    def _hear_why(self) -> Outcome | None:
+        """Why another machine ended, which has ended this one's training; None where none says so in time."""
+        deadline = time.monotonic() + _WORD_S
+        while (stop := self._why_stop()) is None and time.monotonic() < deadline:
+            time.sleep(self._orders.look_s)
+            self._sync(force=True)
+        return stop
 
     def _broken(self, why: str) -> Outcome:
         outcome = Outcome("broken", f"training failed on machine {self._rank}: {why}")

@@ -14,7 +14,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from dogbreed.cloud.machine_agent import Orders
 
 RUN, BUCKET = "r1", "b"
 STEPS = 20
+# No test waits this long on a machine that has something to do.
+_PATIENCE_S = 300
 
 # `aws s3 cp|sync`, `aws logs`, `aws cloudwatch` on the folder $CLOUD; what a real one would refuse, it refuses.
 _AWS = """#!{python} -IS
@@ -72,6 +74,7 @@ elif words[:2] == ["cloudwatch", "put-metric-data"]:
 """
 
 # What torchrun and the loop do together: count to STEPS from the checkpoint, all machines stopping at the same step.
+# With a file `hold` they come to the step in it, and go on when one of them is told to stop.
 _TORCHRUN = """
 import json, os, sys, time
 from pathlib import Path
@@ -91,12 +94,21 @@ def save(step):
         part = checkpoint.with_suffix(".tmp")
         part.write_text(str(step))
         part.replace(checkpoint)
+def held():
+    try:
+        return step >= int((cloud / "hold").read_text())
+    except OSError:
+        return False
 tell("train", step=step)
 while step < STEPS:
+    while held():
+        if (work / "host" / "stop").exists():
+            (cloud / "hold").unlink(missing_ok=True)
+        time.sleep(0.01)
     part = meeting / f".{rank}"
     part.write_text("stop" if (work / "host" / "stop").exists() else "")
     part.replace(meeting / f"{rank}-{step}")
-    deadline = time.monotonic() + 6
+    deadline = time.monotonic() + 200
     while len(here := list(meeting.glob(f"*-{step}"))) < nodes:
         if time.monotonic() > deadline or (meeting / "crash").exists():
             print("RuntimeError: Connection closed by peer", file=sys.stderr)
@@ -129,9 +141,12 @@ tell("trained")
 
 
 class Machine:
-    """One machine: the user data runs in a process group of its own, which `shutdown -h now` ends."""
+    """One machine: the user data runs in a process group of its own, which `shutdown -h now` ends.
 
-    def __init__(self, bench: Bench, instance: str, index: int, user_data: str) -> None:
+    `passed`: the seconds that it has been on for already, as its user data counts them.
+    """
+
+    def __init__(self, bench: Bench, instance: str, index: int, user_data: str, passed: int = 0) -> None:
         self.home = bench.folder / instance
         programs = self.home / "bin"
         programs.mkdir(parents=True)
@@ -140,7 +155,8 @@ class Machine:
         script = f'#!/bin/bash\n[ "$2" = now ] || exit 0\ntouch {self.off}; sleep 0.1; kill -KILL -- -$MACHINE\n'
         write_program(programs / "shutdown", script)
         write_program(programs / "aws", _AWS.format(python=sys.executable))
-        write_program(programs / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        hangs = bench.cloud / "hangs"
+        write_program(programs / "python3", f'#!/bin/sh\n[ -e {hangs} ] && kill -STOP $$\nexec {sys.executable} "$@"\n')
         self._server = _metadata(instance, index)
         self.notice: Callable[[str], None] = self._server.notice  # type: ignore[attr-defined]
         environment = {
@@ -150,7 +166,7 @@ class Machine:
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{self._server.server_port}",
         }
         script_file = self.home / "user-data"
-        script_file.write_text("export MACHINE=$$\n" + user_data)
+        script_file.write_text(f"export MACHINE=$$ SECONDS={passed}\n" + user_data)
         with open(self.home / "console", "wb") as console:
             self._process = subprocess.Popen(
                 ["bash", os.fspath(script_file)],
@@ -164,19 +180,24 @@ class Machine:
     def console(self) -> str:
         return (self.home / "console").read_text(errors="replace")
 
-    def wait(self, seconds: float = 40) -> None:
+    def wait(self) -> None:
         """Until it is off."""
         try:
-            self._process.wait(seconds)
+            self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.home.name} is still on:\n{self.console}") from None
         assert self.off.exists(), self.console
 
     def kill(self) -> None:
-        """What a power cut does."""
+        """What a power cut does, also to what is in a group of its own."""
+        mark = f"TMPDIR={self.home}".encode()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
         self._server.shutdown()
         self._server.server_close()
 
@@ -207,15 +228,17 @@ class Bench:
         self.run.mkdir(parents=True)
         (self.run / "job.json").write_text("{}")
 
-    def start(self, ranks: list[int], nodes: int = 2, attempt: int = 1, **orders: Any) -> list[Machine]:
+    def start(
+        self, ranks: list[int], nodes: int = 2, attempt: int = 1, passed: int = 0, **orders: Any
+    ) -> list[Machine]:
         """As RunInstances does: machines that share the user data and differ in their launch index."""
-        told = {"limit_s": 300, "wait_s": 30, "log_group": "/dogbreed/x", "look_s": 0.2, **orders}
+        told = {"limit_s": 600, "wait_s": 200, "log_group": "/dogbreed/x", "look_s": 0.2, **orders}
         made = Orders(BUCKET, RUN, "data/d", nodes, ranks, attempt, **told)
         text = ec2_boot.user_data(made, region="eu-west-1", key="code/p.tar.gz", sha256=self.sha256)
         started = []
         for index in range(len(ranks)):
             name = f"i-{len(self.machines)}"
-            self.machines[name] = Machine(self, name, index, text)
+            self.machines[name] = Machine(self, name, index, text, passed)
             started.append(self.machines[name])
         return started
 
@@ -235,8 +258,18 @@ class Bench:
         path = self.cloud / f"steps-{rank}"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
-    def until(self, condition: Callable[[], bool], seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
+    def hold(self, step: int) -> None:
+        """Let the machines train up to this step, and on when one of them is told to stop: none is too fast."""
+        (self.cloud / "hold").write_text(str(step))
+
+    def cut(self) -> None:
+        """Let those that wait for a machine that has gone see that: their connections to it break. Nobody is held."""
+        for meeting in self.cloud.glob("meeting-*"):
+            (meeting / "crash").touch()
+        (self.cloud / "hold").unlink(missing_ok=True)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
         while not condition():
             words = "\n".join(f"-- {name}\n{machine.console}" for name, machine in self.machines.items())
             assert time.monotonic() < deadline, words
