@@ -84,12 +84,21 @@ def until_epoch(run: str, epoch: int) -> None:
 def standing_still(run: str) -> Iterator[None]:
     """The job's processes wait meanwhile: on a slow machine it would be over before a command has reached it."""
     name = f"TRAINING_JOB_NAME=dogbreed-{run}-".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if name in (process / "environ").read_bytes():
-                found.append(int(process.name))
-                os.kill(found[-1], signal.SIGSTOP)
+    found: set[int] = set()
+
+    def more() -> set[int]:
+        """Stop those that are not stopped yet, such as what another has started while it was looked for."""
+        new = set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if int(process.name) not in found and name in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGSTOP)
+                    new.add(int(process.name))
+        found.update(new)
+        return new
+
+    while more():
+        pass
     assert found
     try:
         yield
