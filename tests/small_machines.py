@@ -29,7 +29,7 @@ def image(aws: Aws) -> str:
 
 def destroy(aws: Aws) -> None:
     """As `dogbreed destroy --data` does."""
-    for _ in inventory.carry_out(plan.teardown(inventory.resources(aws, data=True)), wait_s=60):
+    for _ in inventory.carry_out(plan.teardown(inventory.resources(aws, data=True)), wait_s=300):
         pass
 
 

@@ -84,7 +84,7 @@ def test_the_front_answers_as_the_endpoint_does(quick: None, aws: Aws) -> None:
     assert (answer.status_code, answer.json(), answer.headers["content-type"]) == (200, here, "application/json")
     refused = signed(aws, url, b"nothing", "image/jpeg")
     assert (refused.status_code, refused.json()["error"]["code"]) == (415, "not-an-image")
-    assert httpx.post(url, content=jpeg()).status_code == 403
+    assert httpx.post(url, content=jpeg(), timeout=300).status_code == 403
     # What is kept started is the endpoint's, not the front's.
     assert not any(one.kind == "provisioned concurrency" for one in front.resources(wanted))
 

@@ -153,7 +153,8 @@ def test_wheels_of_the_cache_are_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_what_a_model_needs_is_measured_in_another_process() -> None:
     need = function_need.measured(Run.open(STARTER))
     assert 50 < need.peak_mb < 1000
-    assert need.load_s > need.photo_s > 0
+    assert need.load_s > 0
+    assert need.photo_s > 0
 
 
 def test_a_model_that_does_not_answer(tmp_path: Path) -> None:

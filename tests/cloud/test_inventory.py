@@ -59,7 +59,7 @@ class Made(Resource):
 
 def destroy(aws: Aws) -> None:
     made = plan.teardown(inventory.resources(aws, data=True))
-    for _ in inventory.carry_out(made, wait_s=30):
+    for _ in inventory.carry_out(made, wait_s=300):
         pass
 
 
@@ -91,7 +91,7 @@ def test_what_it_costs_is_the_price_times_the_age(aws: Aws) -> None:
     assert {row.resource.name for row in rows if row.age_s is None} == {aws.bucket, "dogbreed-machines"}
 
 
-_PASSED = st.timedeltas(timedelta(days=-9), timedelta(days=9)).filter(lambda one: abs(one) > timedelta(seconds=10))
+_PASSED = st.timedeltas(timedelta(days=-9), timedelta(days=9)).filter(lambda one: abs(one) > timedelta(minutes=10))
 
 
 @given(_PASSED, st.timedeltas(timedelta(0), timedelta(days=9)))
@@ -99,8 +99,13 @@ def test_an_age_is_never_below_nothing(created: timedelta, ahead: timedelta) -> 
     """Also where the account's clock is ahead of the one here, as that of a rehearsal is."""
     now = datetime.now(UTC)
     (row,) = inventory.look([Made(now + created)], lambda: now + ahead)
-    wants = max(timedelta(0), -created if created <= timedelta(0) else ahead - created).total_seconds()
-    assert row.age_s == pytest.approx(wants, abs=5)
+    if created > timedelta(0):
+        least = most = max(timedelta(0), ahead - created)
+    else:
+        # However long it took until it was looked at.
+        least, most = -created, datetime.now(UTC) - now - created
+    assert row.age_s is not None
+    assert least.total_seconds() <= row.age_s <= most.total_seconds()
     assert row.usd == pytest.approx(Decimal(row.age_s or 0) / 3600, abs=Decimal("0.0001"))
 
 
