@@ -7,6 +7,7 @@ groups are kept and not enforced; only Application Load Balancers with instances
 from __future__ import annotations
 
 import ssl
+import tempfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -175,11 +176,11 @@ class Balancers:
         bundle = self._cloud.moto("acm", region).get_certificate(listener.certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        file = self._cloud.folder / f"{listener.certificate.rsplit('/', 1)[-1]}.pem"
-        file.touch(mode=0o600)
-        file.write_bytes(bundle.key + b"\n" + bundle.cert)
-        context.load_cert_chain(file)
-        file.unlink()
+        # A file of its own for each connection, which may come at the same time, that nobody else can read.
+        with tempfile.NamedTemporaryFile(dir=self._cloud.folder, suffix=".pem") as file:
+            file.write(bundle.key + b"\n" + bundle.cert)
+            file.flush()
+            context.load_cert_chain(file.name)
         return context
 
 

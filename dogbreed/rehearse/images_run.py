@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 _PHASES = {"install": "INSTALL", "pre_build": "PRE_BUILD", "build": "BUILD", "post_build": "POST_BUILD"}
+_RUNS = "IN_PROGRESS"
 _TIMEOUT_MINUTES = 60
 _LOOK_S = 0.1
 # The commands of a phase in one shell, as CodeBuild does; the first that fails ends it, and is written to fd 3.
@@ -61,14 +62,14 @@ class Build:
     told: dict[str, Any]
     who: str
     now: Callable[[], datetime]
-    status: str = "IN_PROGRESS"
+    status: str = _RUNS
     phases: list[dict[str, Any]] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return self.status != "IN_PROGRESS"
+        return self.status != _RUNS
 
     @property
     def group(self) -> str:
@@ -113,6 +114,9 @@ class Build:
 
     def describe(self) -> dict[str, Any]:
         """A build as BatchGetBuilds shows it."""
+        # Read first, since it is set last: who is told that it has ended is told all.
+        status = self.status
+        over = status != _RUNS
         arn = self.project["arn"].split(":project/")[0]
         environment = dict(self.project["environment"])
         environment["environmentVariables"] = [
@@ -124,8 +128,8 @@ class Build:
             "buildNumber": self.number,
             "startTime": self.phases[0]["startTime"],
             "currentPhase": self.phases[-1]["phaseType"],
-            "buildStatus": self.status,
-            "buildComplete": self.over,
+            "buildStatus": status,
+            "buildComplete": over,
             "projectName": self.project["name"],
             "phases": [dict(phase) for phase in self.phases],
             "source": self.project["source"] | {"location": self.location},
@@ -135,7 +139,7 @@ class Build:
             "initiator": self.who.rsplit("/", maxsplit=1)[-1],
             "logs": {"groupName": self.group, "streamName": self.stream},
         }
-        return shown | ({"endTime": self.phases[-1]["startTime"]} if self.over else {})
+        return shown | ({"endTime": self.phases[-1]["startTime"]} if over else {})
 
 
 def run(cloud: Cloud, build: Build) -> None:
@@ -150,7 +154,7 @@ def run(cloud: Cloud, build: Build) -> None:
     try:
         build.enter("QUEUED")
         build.enter("PROVISIONING")
-        with tempfile.TemporaryDirectory(dir=cloud.folder, prefix="build-") as name:
+        with tempfile.TemporaryDirectory(dir=cloud.folder, prefix="build-", ignore_cleanup_errors=True) as name:
             _steps(cloud, build, Path(name), log)
     except FailedError as error:
         status = error.status
