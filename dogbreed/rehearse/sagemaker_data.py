@@ -121,7 +121,10 @@ class CheckpointSync(threading.Thread):
                     self._sent[path] = state
 
     def _state(self, folder: Path) -> Iterator[tuple[Path, tuple[int, int, int]]]:
-        for path in sorted(folder.rglob("*")):
+        paths: list[Path] = []
+        with suppress(OSError):  # a folder goes while it is looked through: the next time, then
+            paths = sorted(folder.rglob("*"))
+        for path in paths:
             with suppress(OSError):
                 if path.is_file() and not path.is_symlink():
                     stat = path.stat()

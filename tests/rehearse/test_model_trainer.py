@@ -64,7 +64,7 @@ def test_the_model_trainer_with_torchrun_on_two_hosts(
             instance_type="ml.g5.xlarge", instance_count=2, volume_size_in_gb=30, enable_managed_spot_training=True
         ),
         networking=Networking(enable_inter_container_traffic_encryption=True, enable_network_isolation=True),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=300, max_wait_time_in_seconds=300),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=900, max_wait_time_in_seconds=900),
         output_data_config=OutputDataConfig(s3_output_path="s3://photos/out"),
         checkpoint_config=CheckpointConfig(s3_uri="s3://photos/checkpoints", local_path="/opt/ml/checkpoints"),
         hyperparameters={"lr": 0.01},
