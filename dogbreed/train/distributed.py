@@ -35,13 +35,13 @@ class World:
         local, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         gpu = torch.cuda.is_available() and torch.cuda.device_count() >= local_size
         device = torch.device("cuda", local) if gpu else torch.device("cpu")
+        torch.set_num_threads(max(1, processors() // local_size))
         if gpu:
             torch.cuda.set_device(device)
-        else:
-            torch.set_num_threads(max(1, processors() // local_size))
         if size > 1:
+            backend, of = ("nccl", device) if gpu else ("gloo", None)
             dist.init_process_group(
-                "nccl" if gpu else "gloo", store=_meeting_point(), rank=rank, world_size=size, timeout=_TIMEOUT
+                backend, store=_meeting_point(), rank=rank, world_size=size, timeout=_TIMEOUT, device_id=of
             )
         return cls(rank, size, device)
 
@@ -81,15 +81,16 @@ class World:
         return range(self.rank, count, self.size)
 
     def gather(self, mine: Tensor, count: int) -> Tensor:
-        """Rows [count, ...] in order, from each rank's rows for its `share(count)`."""
+        """Rows [count, ...] in order, from each rank's for its `share(count)`; where `mine` lies, so do they."""
         if self.size == 1:
             return mine
         longest = -(-count // self.size)
-        padded = mine.new_zeros((longest, *mine.shape[1:]))
+        # NCCL takes nothing that lies in the memory of the host.
+        padded = mine.new_zeros((longest, *mine.shape[1:]), device=self.device)
         padded[: len(mine)] = mine
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
-        return torch.stack(parts, dim=1).flatten(0, 1)[:count]
+        return torch.stack(parts, dim=1).flatten(0, 1)[:count].to(mine.device)
 
     def broadcast(self, rows: Tensor) -> Tensor:
         """Rank 0's `rows` (three dimensions, float32) on every rank."""

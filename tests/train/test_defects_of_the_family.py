@@ -6,13 +6,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import training
-from training import FINETUNE, HEAD
+from training import FINETUNE, HEAD, STARTER
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.infer.photo import read_bytes, read_photo
@@ -124,14 +125,82 @@ def test_2_model_and_inputs_are_on_the_device(tmp_path: Path, photos: PhotoSet, 
         assert task.loss(task.module, inputs, truth, (0, 0)).device.type == "meta"
 
 
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        lambda world: world.gather(torch.zeros(2, 3), 4),
+        lambda world: world.sum([1.0]),
+        lambda world: world.broadcast(torch.zeros(2, 3, 4)),
+        lambda world: world.mean_and_flag(torch.zeros(()), False),
+    ],
+)
+def test_2_what_workers_exchange_lies_on_their_devices(
+    monkeypatch: pytest.MonkeyPatch, exchange: Callable[[World], object]
+) -> None:
+    """NCCL takes nothing else. Torch's device without memory has nothing to exchange: it ends there."""
+
+    class Sent(Exception):
+        pass
+
+    def send(*tensors: Any) -> None:
+        raise Sent(str(tensors[-1].device))
+
+    monkeypatch.setattr(distributed, "dist", SimpleNamespace(all_gather=send, all_reduce=send))
+    with pytest.raises(Sent, match="meta"):
+        exchange(World(0, 2, torch.device("meta")))
+
+
+# Trained weights and a single step: else the network's kinks let rounding errors grow by per cents.
+ONE_STEP = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1, "batch_size": 24}
+ON_GPU = [
+    HEAD,
+    ONE_STEP,
+    ONE_STEP | {"average": 0.5, "batch_norm": "rebased"},
+    FINETUNE | {"precision": "auto", "distill": 0.5, "batch_norm": "frozen"},
+]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("kind", [HEAD, FINETUNE | {"average": 0.5}])
+@pytest.mark.parametrize("kind", ON_GPU)
 def test_2_a_training_on_a_real_gpu(tmp_path: Path, photos: PhotoSet, kind: dict[str, Any]) -> None:
     run = training.begin(tmp_path / "run", photos, **kind)
     events = training.launch_all(run, 1)
     assert events[0]["device"].startswith("cuda")
     assert events[-1]["event"] == "done"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ON_GPU)
+def test_2_one_gpu_goes_the_ways_of_many(
+    tmp_path: Path, photos: PhotoSet, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]
+) -> None:
+    """Through NCCL, which gives a GPU to one worker only: that one takes itself for one of several."""
+
+    class Several(int):
+        def __gt__(self, other: int) -> bool:
+            return True
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        __hash__ = int.__hash__
+
+    alone = training.begin(tmp_path / "alone", photos, **kind)
+    training.train_here(alone)
+
+    def join(_: type[World]) -> World:
+        distributed.dist.init_process_group("nccl", store=distributed.dist.HashStore(), rank=0, world_size=1)
+        return World(0, Several(1), torch.device("cuda", 0))
+
+    monkeypatch.setattr(World, "join", classmethod(join))
+    # Else the features would be there already.
+    monkeypatch.setenv("DOGBREED_CACHE_DIR", str(tmp_path / "cache"))
+    run = training.begin(tmp_path / "run", photos, **kind)
+    assert training.train_here(run)[-1]["event"] == "done"
+    for name, tensor in training.weights(alone).items():
+        torch.testing.assert_close(training.weights(run)[name], tensor, rtol=1e-3, atol=1e-3)
 
 
 # -- 3. `if epoch == 0: break`, and the best model never kept
