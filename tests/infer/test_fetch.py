@@ -159,16 +159,23 @@ def test_an_endless_body_is_cut_off(base: str, monkeypatch: pytest.MonkeyPatch) 
     assert problem(f"{base}/endless").kind == "too-large"
 
 
+def is_late(error: PhotoError) -> bool:
+    """Whether the time was over: on a slow machine that may be before the host was even looked up."""
+    return "did not answer within" in error.message or "could not be looked up in time" in error.message
+
+
 @pytest.mark.parametrize("path", ["drip", "loris", "continue"])
 def test_the_time_limit_is_for_everything_together(base: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT_S", 0.4)
-    assert "did not answer within" in problem(f"{base}/{path}").message
+    assert is_late(problem(f"{base}/{path}"))
 
 
 def test_a_resolver_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
     monkeypatch.setattr(module, "LIMIT_S", 0.2)
-    monkeypatch.setattr(module, "_look_up", lambda host, port: time.sleep(1) or [])
+    monkeypatch.setattr(module, "_look_up", lambda host, port: answers.wait(300) and [])
     assert "in time" in problem("http://example.org/a.jpg").message
+    answers.set()
 
 
 @pytest.mark.parametrize(
@@ -335,7 +342,7 @@ def test_certificates_are_checked(certificate: Path, monkeypatch: pytest.MonkeyP
         other = address.replace("localhost", "other.example")
         assert "certificate of other.example is not valid" in problem(f"{other}/photo").message
         monkeypatch.setattr(module, "LIMIT_S", 0.4)
-        assert "did not answer within" in problem(f"{address}/drip").message
+        assert is_late(problem(f"{address}/drip"))
 
 
 def test_a_server_that_is_silent_in_the_handshake_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,4 +350,4 @@ def test_a_server_that_is_silent_in_the_handshake_is_left(monkeypatch: pytest.Mo
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        assert "did not answer" in problem(f"https://127.0.0.1:{silent.getsockname()[1]}/a.jpg").message
+        assert is_late(problem(f"https://127.0.0.1:{silent.getsockname()[1]}/a.jpg"))

@@ -115,7 +115,7 @@ def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(
         [sys.executable, "-m", "dogbreed", "train", "--resume", str(run)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         check=False,
         env=training.clean_environment(shared_cache),
         # No file may grow beyond this: what a full disk looks like to the worker that writes a checkpoint.

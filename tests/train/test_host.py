@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +62,16 @@ def test_stopped_by_the_file_it_goes_on_from_what_was_kept_without_computing_fea
     places: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DOGBREED_CACHE_DIR")
-    exchange, steps = loop.World.mean_and_flag, 0
+    exchange, steps, others = loop.World.mean_and_flag, 0, set(threading.enumerate())
 
     def slowly(self: loop.World, value: Any, flag: bool) -> tuple[float, bool]:
         nonlocal steps
         steps += 1
         if steps == 4:
+            (watch,) = (one for one in set(threading.enumerate()) - others if one.name.endswith("(_watch)"))
             places.stop.touch()
-            # The worker's own watch has to see it.
-            time.sleep(0.2)
+            # It ends once it has seen the file.
+            watch.join(_DEADLINE_S)
         return exchange(self, value, flag)
 
     monkeypatch.setattr(loop.World, "mean_and_flag", slowly)
