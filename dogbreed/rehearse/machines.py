@@ -75,6 +75,19 @@ def connect(folder: Path, address: str, port: int, timeout: float) -> socket.soc
     return way
 
 
+def _claim() -> tuple[int, socket.socket]:
+    """A part of the loopback, 127.NUMBER, that no other stand-in of this computer has while the socket is there."""
+    for number in range(1, 255):
+        holds = socket.socket(socket.AF_UNIX)
+        try:
+            holds.bind(f"\0dogbreed-rehearse-127.{number}")  # the kernel forgets it with this process
+        except OSError:
+            holds.close()
+        else:
+            return number, holds
+    raise DogbreedError("too many stand-ins have machines on this computer", "end some: dogbreed rehearse down")
+
+
 class Machine:
     """One machine, running or not; its disk and console last until it is removed."""
 
@@ -132,13 +145,21 @@ class Machines:
         self._on_end = on_end
         self._machines: dict[str, Machine] = {}
         self._networks: dict[str, Network | None] = {}
+        # Where there are none: by how addresses begin, what they begin with here, and what holds it.
+        self._blocks: dict[tuple[str, str], tuple[int, socket.socket]] = {}
         self._lock = threading.Lock()
 
     def address(self, wanted: str) -> str:
         """The address that a machine can have where EC2 gave out `wanted`: without networks one of the loopback."""
         if not sandbox.missing():
             return wanted
-        return f"127.{wanted.split('.', 1)[1]}" if sys.platform == "linux" else "127.0.0.1"
+        if sys.platform != "linux":
+            return "127.0.0.1"
+        first, second, rest = wanted.split(".", 2)
+        with self._lock:
+            if (first, second) not in self._blocks:
+                self._blocks[first, second] = _claim()
+            return f"127.{self._blocks[first, second][0]}.{rest}"
 
     def add(self, facts: Facts, table: Callable[[], Table], options: Options) -> None:
         """A new machine, not yet running."""
