@@ -8,10 +8,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import handlers
 import instances
 import pytest
 import web
@@ -81,17 +81,8 @@ def test_figures_are_told_by_minute(account: Server) -> None:
         made = web.balancer(group)
         for _ in range(5):
             assert web.ask(made["DNSName"])[0] == 503
-        dimension = {"Name": "LoadBalancer", "Value": made["LoadBalancerArn"].split(":loadbalancer/")[1]}
-
-        def refused() -> list[dict[str, Any]]:
-            now = datetime.now(UTC)
-            told = boto3.client("cloudwatch").get_metric_statistics(
-                Namespace="AWS/ApplicationELB", MetricName="HTTPCode_ELB_503_Count", Dimensions=[dimension],
-                StartTime=now - timedelta(hours=1), EndTime=now + timedelta(days=2), Period=3600, Statistics=["Sum"],
-            )  # fmt: skip
-            return told["Datapoints"] if sum(one["Sum"] for one in told["Datapoints"]) == 5 else []
-
-        assert until(refused)
+        where = {"space": "AWS/ApplicationELB", "LoadBalancer": made["LoadBalancerArn"].split(":loadbalancer/")[1]}
+        until(lambda: handlers.total("HTTPCode_ELB_503_Count", **where) == 5)
     finally:
         account.ask("speed", speed=1)
 
@@ -115,7 +106,7 @@ def test_tls_with_the_certificate_of_acm_and_http_that_leads_there(account: Serv
     assert (answer.status, answer.getheader("Location")) == (301, "https://dogs.example.org:443/photos?x=1")
     context = ssl.create_default_context(cadata=until(lambda: certificate(acm, arn)))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # whoever has signed it
-    with socket.create_connection((host, int(port)), 20) as plain_socket:
+    with socket.create_connection((host, int(port)), 300) as plain_socket:
         secure = context.wrap_socket(plain_socket, server_hostname="dogs.example.org")
         secure.sendall(b"GET / HTTP/1.1\r\nHost: dogs.example.org\r\n\r\n")
         assert secure.recv(100).startswith(b"HTTP/1.1 503 ")

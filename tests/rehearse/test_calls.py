@@ -12,7 +12,9 @@ from dogbreed.rehearse.state import Server
 
 
 def recorded(account: Server) -> list[tuple[str, list[str], int, str]]:
-    return [(one["action"], one["resources"], one["status"], one["error"]) for one in account.ask("calls")]
+    """What the person has called: a service may still be ending what it did for a test before."""
+    told = [one for one in account.ask("calls") if not one["platform"]]
+    return [(one["action"], one["resources"], one["status"], one["error"]) for one in told]
 
 
 def test_actions_and_resources(account: Server) -> None:
@@ -52,7 +54,7 @@ def test_roles_that_are_passed_and_calls_that_are_refused(account: Server) -> No
 
 def test_who_and_where(account: Server) -> None:
     boto3.client("ec2", region_name="us-east-2").describe_vpcs()
-    (call,) = account.ask("calls")
+    (call,) = (one for one in account.ask("calls") if one["operation"] == "DescribeVpcs")
     assert (call["who"], call["region"], call["platform"]) == (
         "arn:aws:iam::123456789012:user/rehearsal",
         "us-east-2",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -12,7 +11,7 @@ import handlers
 import pytest
 import standin
 from botocore.exceptions import ClientError
-from handlers import failed, faster, made, reported, said
+from handlers import failed, faster, made, reported, said, total
 
 from dogbreed.rehearse.state import Server
 
@@ -58,21 +57,6 @@ def handler(event, context):
 """
 
 
-def total(name: str, statistic: str = "Sum", **dimensions: str) -> float:
-    """A metric of Lambda, over days around now."""
-    now = datetime.now(UTC)
-    told = boto3.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/Lambda",
-        MetricName=name,
-        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        StartTime=now - timedelta(days=1),
-        EndTime=now + timedelta(days=9),
-        Period=86_400,
-        Statistics=[statistic],
-    )
-    return float(sum(point[statistic] for point in told["Datapoints"]))
-
-
 def test_a_handler_sees_what_lambda_gives_and_nothing_of_this_machine(either: Server) -> None:
     made(WORLD, MemorySize=512, Environment={"Variables": {"COLOUR": "brown"}})
     told = said()
@@ -93,16 +77,18 @@ def test_a_handler_sees_what_lambda_gives_and_nothing_of_this_machine(either: Se
 def test_failures_are_told_as_lambda_tells_them(account: Server) -> None:
     given = handlers.role()
     made(TROUBLE, given=given, Timeout=30, MemorySize=128)
-    made(TROUBLE, "short", given=given, Timeout=1)
+    # Long enough for a word before it, on a machine that stands still for a second.
+    made(TROUBLE, "short", given=given, Timeout=3)
+    made(TROUBLE, "shorter", given=given, Timeout=1)
     told, log = failed({"what": "raise"})
     assert (told["errorType"], told["errorMessage"]) == ("ValueError", "no dog")
     assert "in handler" in told["stackTrace"][0]
     assert "[ERROR] ValueError: no dog" in log
     told, log = failed({"what": "sleep"}, "short")
-    assert re.fullmatch(r"RequestId: [0-9a-f-]{36} Error: Task timed out after 1\.00 seconds", told["errorMessage"])
+    assert re.fullmatch(r"RequestId: [0-9a-f-]{36} Error: Task timed out after 3\.00 seconds", told["errorMessage"])
     assert "it begins" in log
     assert "Status: timeout" in log
-    assert failed({"what": "chatter"}, "short")[0]["errorType"] == "Sandbox.Timedout"
+    assert failed({"what": "chatter"}, "shorter")[0]["errorType"] == "Sandbox.Timedout"
     told, log = failed({"what": "grow"})
     assert told["errorType"] == "Runtime.OutOfMemory"
     assert told["errorMessage"].endswith("Runtime exited with error: signal: killed")
@@ -113,7 +99,7 @@ def test_failures_are_told_as_lambda_tells_them(account: Server) -> None:
     assert told["errorType"] == "Function.ResponseSizeTooLarge"
     # An environment that was killed is not used again, one that only failed is.
     told = account.ask("status")["functions"]
-    assert told == ["f: 1 warm, 0 running", "short: 0 warm, 0 running"]
+    assert told == ["f: 1 warm, 0 running", "short: 0 warm, 0 running", "shorter: 0 warm, 0 running"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +192,7 @@ def handler(event, context):
 
 def test_an_event_that_fails_is_tried_three_times_with_one_request(account: Server) -> None:
     found = made("def handler(event, context):\n    raise OSError(event['dog'])\n")
-    with faster(account, 600):
+    with faster(account, 200):  # events grow too old by this clock
         answer = found.invoke(FunctionName="f", InvocationType="Event", Payload='{"dog": "rex"}')
         assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
         lines = reported(3)

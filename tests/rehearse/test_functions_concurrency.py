@@ -21,6 +21,8 @@ from dogbreed.rehearse.state import Server, StandIn
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
+# A clock that hardly moves: nothing is allocated meanwhile.
+STILL = 1e-3
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
@@ -58,9 +60,10 @@ def test_exactly_those_calls_beyond_the_reservation_are_refused(gated: Any, acco
     for reserved, wanted in ((1, 3), (3, 7), (4, 4), (0, 2)):
         gated.put_function_concurrency(FunctionName="f", ReservedConcurrentExecutions=reserved)
         with calls(wanted, f"{reserved}-{wanted}") as running:
-            # Nobody goes on before all others are refused, so that all of them overlap.
+            # Nobody goes on before all others run or are refused, so that all of them overlap.
             refused = max(0, wanted - reserved)
             standin.until(partial(are_done, running, refused))
+            standin.until(partial(are_running, account, min(reserved, wanted)))
         assert Counter(one.result() for one in running) == Counter(
             {"on-demand": min(reserved, wanted), RESERVED: refused}
         )
@@ -69,47 +72,29 @@ def test_exactly_those_calls_beyond_the_reservation_are_refused(gated: Any, acco
     gated.delete_function_concurrency(FunctionName="f")
     assert called({}) == "on-demand"
     with handlers.faster(account, 200):
-        standin.until(lambda: throttles() == 8)
+        standin.until(lambda: handlers.total("Throttles", FunctionName="f") == 8)
 
 
 def are_done(running: list[Future[str]], number: int) -> bool:
     return sum(one.done() for one in running) == number
 
 
-def throttles() -> float:
-    cloudwatch = boto3.client("cloudwatch")
-    told = cloudwatch.get_metric_data(
-        MetricDataQueries=[
-            {
-                "Id": "t",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/Lambda",
-                        "MetricName": "Throttles",
-                        "Dimensions": [{"Name": "FunctionName", "Value": "f"}],
-                    },
-                    "Period": 3600,
-                    "Stat": "Sum",
-                },
-            }
-        ],
-        StartTime="2020-01-01",
-        EndTime="2099-01-01",
-    )
-    return float(sum(told["MetricDataResults"][0]["Values"]))
+def are_running(server: Server, number: int) -> bool:
+    return bool(server.ask("status")["functions"][0].endswith(f" {number} running"))
 
 
 def test_provisioned_environments_are_ready_before_they_are_called(gated: Any, account: Server) -> None:
     gated.publish_version(FunctionName="f")
     gated.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
     named = {"FunctionName": "f", "Qualifier": "live"}
-    told = gated.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=1)
-    assert (told["Status"], told["AvailableProvisionedConcurrentExecutions"]) == ("IN_PROGRESS", 0)
-    assert called({}, "live") == "on-demand"
+    with handlers.faster(account, STILL):
+        told = gated.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=1)
+        assert (told["Status"], told["AvailableProvisionedConcurrentExecutions"]) == ("IN_PROGRESS", 0)
+        assert called({}, "live") == "on-demand"
     with handlers.faster(account, 200):
         standin.until(lambda: gated.get_provisioned_concurrency_config(**named)["Status"] == "READY")
     with calls(2, "both", "live") as running:
-        standin.until(lambda: account.ask("status")["functions"][0].endswith("2 running"))
+        standin.until(partial(are_running, account, 2))
     # One finds the environment that is kept for it, the other one spills over.
     assert {one.result() for one in running} == {"provisioned-concurrency", "on-demand"}
     # Who calls the version gets none of the alias's.
@@ -148,8 +133,9 @@ def test_provisioned_environments_follow_their_alias(account: Server) -> None:
         found.update_function_configuration(FunctionName="f", Timeout=9)
         handlers.settled()
         found.publish_version(FunctionName="f")
-        found.update_alias(FunctionName="f", Name="live", FunctionVersion="2")
-        assert not ready()
+        with handlers.faster(account, STILL):
+            found.update_alias(FunctionName="f", Name="live", FunctionVersion="2")
+            assert not ready()
         standin.until(ready)
     assert handlers.said(Qualifier="live") == ["2", "provisioned-concurrency"]
     with pytest.raises(ClientError, match="Alias with weights"):
@@ -175,8 +161,9 @@ def test_what_is_ready_stays_so_while_more_is_provisioned(account: Server) -> No
     put(1)
     with handlers.faster(account, 200):
         standin.until(lambda: told() == ("READY", 1))
-    assert put(3) == ("IN_PROGRESS", 1)
-    assert handlers.said(Qualifier="1") == "provisioned-concurrency"
+    with handlers.faster(account, STILL):
+        assert put(3) == ("IN_PROGRESS", 1)
+        assert handlers.said(Qualifier="1") == "provisioned-concurrency"
     with handlers.faster(account, 200):
         standin.until(lambda: told() == ("READY", 3))
     assert put(2) == ("READY", 2)

@@ -34,7 +34,7 @@ def test_a_function_runs_what_its_image_holds_with_the_packages_of_a_container(e
     digest = pushed("1", files, variables)
     made = {"Code": {"ImageUri": f"{URI}:1"}, "PackageType": "Image", "ImageConfig": {"Command": ["app.handler"]}}
     found = handlers.client()
-    found.create_function(FunctionName="f", Role=handlers.role(), **made)
+    found.create_function(FunctionName="f", Role=handlers.role(), Timeout=60, **made)
     handlers.settled()
     assert handlers.said() == [1, "rex", "woof", "eu-west-1"]
     told = found.get_function(FunctionName="f")

@@ -91,7 +91,12 @@ def test_a_new_function_is_pending_first(account: Server) -> None:
     found = handlers.client()
     with handlers.faster(account, 0.001):
         told = found.create_function(
-            FunctionName="f", Runtime="python3.12", Handler="app.handler", Role=handlers.role(), Code=answers(1)
+            FunctionName="f",
+            Runtime="python3.12",
+            Handler="app.handler",
+            Role=handlers.role(),
+            Code=answers(1),
+            Timeout=60,
         )
         assert told["State"] == "Pending"
         with pytest.raises(found.exceptions.ResourceConflictException, match="state: Pending"):
