@@ -18,7 +18,7 @@ from typing import Any
 
 # The address is fixed by AWS; its SDKs read the variable, and so do we.
 _IMDS = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
-_IMDS_TIMEOUT_S, _IMDS_TRIES, _IMDS_AGAIN_S = 2, 30, 0.5
+_IMDS_TIMEOUT_S, _IMDS_TRIES, _IMDS_AGAIN_S = 2, 60, 0.2
 _TOKEN_S = 21600  # the longest that IMDSv2 gives
 _CALL_S, _COPY_S = 60, 1800
 # PutLogEvents takes 10,000 events and 1 MiB a call; lines are cut to 256 KB less a margin by AWS, to this by us.

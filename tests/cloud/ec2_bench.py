@@ -292,21 +292,25 @@ def write_program(path: Path, text: str) -> None:
 
 
 def _metadata(instance: str, index: int) -> ThreadingHTTPServer:
-    """IMDSv2: nothing without a token from PUT; `notice` makes it announce an interruption."""
+    """IMDSv2: nothing without a token from PUT; `notice` makes it announce an interruption. It is busy at first."""
     notices: list[str] = []
+    asked: list[str] = []
     texts = {"instance-id": instance, "local-ipv4": "127.0.0.1", "ami-launch-index": str(index)}
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
-            asked = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
-            self._answer("token" if self.path == "/latest/api/token" and asked else "")
+            lasts = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+            self._answer("token" if self.path == "/latest/api/token" and lasts else "")
 
         def do_GET(self) -> None:
             if self.headers.get("X-aws-ec2-metadata-token") != "token":
                 self.send_error(401)
                 return
             name = self.path.removeprefix("/latest/meta-data/")
-            if name == "spot/instance-action" and notices:
+            asked.append(name)
+            if len(asked) == 1:
+                self.send_error(503)
+            elif name == "spot/instance-action" and notices:
                 self._answer(json.dumps({"action": "terminate", "time": notices[0]}))
             else:
                 self._answer(texts.get(name, ""))
