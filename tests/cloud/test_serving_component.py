@@ -99,7 +99,7 @@ def test_it_answers_changes_its_model_sleeps_wakes_and_goes(hasty: Aws, account:
         pass
     (target,) = scaled.registered()
     assert (target["ResourceId"], target["MinCapacity"]) == (f"inference-component/{NAME}", 1)
-    standin.until(lambda: copies(hasty) == 1)
+    standin.until(lambda: copies(hasty) == 1 and seen(hasty)["InferenceComponentStatus"] == "InService")
     # Back to the model before, and by the function in front of it.
     back = rolling_back.plan(hasty, "endpoint", lambda words: None)
     assert [f"{step.sign} {step.resource.kind}" for step in back.changes] == ["~ inference component", "~ alarm"]
@@ -200,6 +200,6 @@ def test_every_update_of_a_component_is_one_that_aws_takes(
 
 def gone(aws: Aws) -> None:
     """Destroy all of it, and look that nothing is left."""
-    for _ in inventory.carry_out(plan.teardown(inventory.resources(aws, data=True)), wait_s=60):
+    for _ in inventory.carry_out(plan.teardown(inventory.resources(aws, data=True)), wait_s=300):
         pass
     assert inventory.look(inventory.resources(aws, data=True)) == []
