@@ -313,8 +313,8 @@ def test_proxies_of_the_environment_are_not_used(base: str, monkeypatch: pytest.
 def test_nobody_listening_is_said() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert "refused" in problem(f"http://127.0.0.1:{port}/a.jpg").message
+        # Taken, so that nobody else can listen there meanwhile.
+        assert "refused" in problem(f"http://127.0.0.1:{probe.getsockname()[1]}/a.jpg").message
 
 
 @pytest.fixture

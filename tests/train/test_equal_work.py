@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as processes
 import training
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,8 +108,7 @@ def test_the_batches_of_an_epoch_are_shared_without_overlap(count: int, wanted: 
 
 
 def _work(rank: int, size: int, port: int, folder: str) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+    os.environ |= training.rank_environment(rank, size, port)
     world = World.join()
     found: dict[str, Any] = {}
     for count in (0, 1, 2, 3, 6, 7):
@@ -160,13 +158,8 @@ def _images() -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=[2, 3])
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    import socket
-
     folder, size = tmp_path_factory.mktemp("ranks"), request.param
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes.spawn(_work, (size, port, str(folder)), nprocs=size)  # type: ignore[no-untyped-call]
+    training.in_ranks(_work, size, str(folder))
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as processes
+import training
 from torch import nn
 
 from dogbreed.data.photoset import Photo, PhotoSet
@@ -71,8 +70,7 @@ def test_what_changes_them_is_computed_again_and_no_more(compute: Extract, photo
 
 def _stopped_on_the_last_rank(rank: int, size: int, port: int, folder: str, photos: tuple[Photo, ...]) -> None:
     """What a rank saw of features that only the last rank was told to stop, after its first batch of several."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+    os.environ |= training.rank_environment(rank, size, port)
     world, told = World.join(), list[int]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "_BATCH", 5)
@@ -89,11 +87,8 @@ def test_stopped_on_one_rank_all_stop_and_what_was_computed_is_kept(
     compute: Extract, photos: PhotoSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 3
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     chosen = photos.photos[:34]
-    processes.spawn(_stopped_on_the_last_rank, (size, port, str(tmp_path), chosen), nprocs=size)  # type: ignore[no-untyped-call]
+    training.in_ranks(_stopped_on_the_last_rank, size, str(tmp_path), chosen)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(size)]
     # One batch each, then the rest and no more, shared as evenly as it goes.
     assert [one["first"] for one in found] == [5] * size

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.multiprocessing as processes
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.distributed import TCPStore
 
 from dogbreed import launch
 from dogbreed.config import Settings, TrainSettings
@@ -55,6 +57,19 @@ def launch_all(
             watch(event)
             events.append(event)
     return events
+
+
+def in_ranks(work: Callable[..., None], size: int, *arguments: Any) -> None:
+    """Run `work(rank, size, port, *arguments)` in that many processes, which meet at this one's store."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    processes.spawn(work, (size, store.port, *arguments), nprocs=size)  # type: ignore[no-untyped-call]
+
+
+def rank_environment(rank: int, size: int, port: int) -> dict[str, str]:
+    """What torchrun gives to one of its workers."""
+    local = {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
+    there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return local | there | {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def weights(run: Path) -> dict[str, Tensor]:
