@@ -14,12 +14,16 @@ from dogbreed.rehearse.state import Server
 
 
 def test_nothing_is_asked_before_it_is_needed(aws: Aws, account: Server) -> None:
+    def asked() -> list[str]:
+        """By a person: what the stand-in was at for another test may come late."""
+        return [call["operation"] for call in account.ask("calls") if not call["platform"] and ":user/" in call["who"]]
+
     assert aws.region == "eu-west-1"
     assert aws.arn("iam", "role/x", regional=False, account=False) == "arn:aws:iam:::role/x"
     aws.client("s3")
-    assert account.ask("calls") == []
+    assert asked() == []
     assert aws.account == "123456789012" == aws.account
-    assert [call["operation"] for call in account.ask("calls")] == ["GetCallerIdentity"]
+    assert asked() == ["GetCallerIdentity"]
 
 
 def test_the_time_is_the_accounts(aws: Aws, account: Server) -> None:
