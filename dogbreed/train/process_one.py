@@ -18,13 +18,14 @@ from types import FrameType
 def main(stop_file: str, *command: str) -> int:
     """Run `command` to its end, reaping what it leaves behind; its exit code, or 128 + the signal that ended it."""
     Path(stop_file).unlink(missing_ok=True)
-    process = subprocess.Popen(command)
 
     def stop(number: int, frame: FrameType | None) -> None:
         Path(stop_file).parent.mkdir(parents=True, exist_ok=True)
         Path(stop_file).touch()
 
+    # Before the command begins: a signal that comes at once is heard, too.
     signal.signal(signal.SIGTERM, stop)
+    process = subprocess.Popen(command)
     while True:
         ended, status = os.waitpid(-1, 0)  # process 1 inherits every orphan
         if ended == process.pid:
