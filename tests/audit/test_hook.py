@@ -34,7 +34,7 @@ BUILDS = pytest.mark.skipif(not find_spec("hatchling"), reason="hatchling builds
 def run(*command: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     words = list(map(str, command))
     env = os.environ | environment
-    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=900)
 
 
 def repository(folder: Path, **files: str) -> Path:

@@ -20,5 +20,5 @@ def test_every_door_gives_the_answers_of_here(account: Server, tmp_path: Path) -
     for door, one in said.items():
         others, apart = furthest(said["local"], one)
         assert (others, apart) == (0, pytest.approx(0, abs=1e-3)), door
-    gone = dogbreed("destroy", "--data", "--yes", cwd=tmp_path, timeout=300)
+    gone = dogbreed("destroy", "--data", "--yes", cwd=tmp_path, timeout=600)
     assert gone.returncode == 0 and "nothing of this project is left" in gone.stderr, gone.stderr

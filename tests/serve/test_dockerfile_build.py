@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -193,11 +194,6 @@ def image(own_world: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def ask(url: str, body: bytes | None = None) -> tuple[int, bytes]:
     request = urllib.request.Request(url, body, {"Content-Type": "image/jpeg"} if body else {})
     try:
@@ -218,12 +214,17 @@ def says_as_much(answer: bytes, photo: bytes, run: Run) -> None:
 
 
 def test_the_service_answers_as_the_predictor_does_without_any_right(image: Image, tmp_path: Path) -> None:
-    port = free_port()
+    def text() -> str:
+        return (tmp_path / "log").read_text()
+
     with open(tmp_path / "log", "w") as log:
-        process = image.start(variables={"DOGBREED_SERVE_PORT": str(port)}, stdout=log)
+        process = image.start(variables={"DOGBREED_SERVE_PORT": "0"}, stdout=log)
     try:
-        until(lambda: process.poll() is not None or ask(f"http://127.0.0.1:{port}/ping")[0] == 200)
-        assert process.poll() is None, (tmp_path / "log").read_text()
+        # It takes a port that is free, and says which.
+        said = until(lambda: re.search(r"^http://\S+:(\d+)\n", text(), re.MULTILINE) or process.poll() is not None)
+        assert process.poll() is None, text()
+        port = said[1]
+        assert ask(f"http://127.0.0.1:{port}/ping")[0] == 200
         status = Path(f"/proc/{process.pid}/status").read_text()
         assert "Uid:\t10001\t10001\t10001\t10001\n" in status
         assert "CapEff:\t0000000000000000\n" in status
@@ -236,11 +237,11 @@ def test_the_service_answers_as_the_predictor_does_without_any_right(image: Imag
 
         kind, *check = image.config["Healthcheck"]["Test"]
         assert kind == "CMD"
-        check = [word.replace("8080", str(port)) for word in check]
+        check = [word.replace("8080", port) for word in check]
         assert image.run(*check[1:], entry=check[:1]) == (0, "")
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(300) == 0, (tmp_path / "log").read_text()
+    assert process.wait(300) == 0, text()
     assert image.run(*check[1:], entry=check[:1])[0] == 1
 
 

@@ -141,7 +141,7 @@ def test_no_address_that_a_client_gives_is_fetched(service: Service, photo: byte
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read(service: Service) -> None:
     where = urlsplit(service.url)
-    with socket.create_connection((where.hostname, where.port), 30) as peer:
+    with socket.create_connection((where.hostname, where.port), 300) as peer:
         head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {100 * MIB}\r\n\r\n"
         peer.sendall(head.encode())
         assert b" 413 " in peer.recv(100)

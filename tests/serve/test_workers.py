@@ -29,7 +29,7 @@ class Slow:
         with self.arrived:
             self.begun.append(name)
             self.arrived.notify_all()
-        assert self.gate.acquire(timeout=20)
+        assert self.gate.acquire(timeout=300)
         if data == b"bad":
             raise PhotoError("truncated", "damaged")
         if data == b"bug":
@@ -38,7 +38,7 @@ class Slow:
 
     def wait_for(self, count: int) -> None:
         with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.begun) >= count, 20)
+            assert self.arrived.wait_for(lambda: len(self.begun) >= count, 300)
 
     def let(self, count: int) -> None:
         self.gate.release(count)
@@ -49,7 +49,7 @@ def run(scenario: Callable[[Slow, Workers], Any], threads: int = 1, waiting: int
         slow = Slow()
         workers = Workers(slow, threads, waiting)  # type: ignore[arg-type]
         try:
-            await asyncio.wait_for(scenario(slow, workers), 30)
+            await asyncio.wait_for(scenario(slow, workers), 300)
         finally:
             slow.let(1000)
             await asyncio.to_thread(workers.close)
@@ -57,7 +57,7 @@ def run(scenario: Callable[[Slow, Workers], Any], threads: int = 1, waiting: int
     asyncio.run(main())
 
 
-def ask(workers: Workers, *photos: tuple[str, bytes], timeout_s: float = 20) -> asyncio.Task[Job]:
+def ask(workers: Workers, *photos: tuple[str, bytes], timeout_s: float = 300) -> asyncio.Task[Job]:
     async def one() -> Job:
         job = Job(photos, 1)
         await workers.answer(job, timeout_s)
