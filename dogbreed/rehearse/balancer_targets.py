@@ -11,6 +11,7 @@ import http.client
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.cloud import Cloud
 
 _FASTEST_S = 0.25
-# A target that does not answer gets this long on this machine's clock, which may stand still for seconds.
+# A target that does not answer, or that drains, gets this long on this machine's clock, which may stand still for
+# seconds; to drain only where its group allows that.
 _AT_LEAST_S = 20.0
 _LOOK_S = 0.1
 _AT_ONCE = 8
@@ -51,7 +53,8 @@ class Target:
     due: float = 0.0
     asked: bool = False
     under_way: int = 0
-    drains_until: float = 0.0
+    # By the stand-in's clock, and by this machine's, by which photos are answered.
+    drains_until: tuple[float, float] = (0.0, 0.0)
     idle: list[socket.socket] = field(default_factory=list)
 
     def shown(self) -> dict[str, Any]:
@@ -142,7 +145,8 @@ class Targets:
             for target in group.targets.values():
                 if target.id in ids and target.state != "draining":
                     target.state, target.reason = "draining", "Target.DeregistrationInProgress"
-                    target.drains_until = self._cloud.clock.time() + delay
+                    least = time.monotonic() + min(delay, _AT_LEAST_S)
+                    target.drains_until = self._cloud.clock.time() + delay, least
             self._drained(group)
 
     def health(self, arn: str, ids: list[str]) -> list[dict[str, Any]]:
@@ -212,9 +216,10 @@ class Targets:
     # -- health
 
     def _drained(self, group: Group) -> None:
-        now = self._cloud.clock.time()
+        now, here = self._cloud.clock.time(), time.monotonic()
         for name, target in list(group.targets.items()):
-            if target.state == "draining" and (target.under_way == 0 or now >= target.drains_until):
+            over = target.under_way == 0 or (now >= target.drains_until[0] and here >= target.drains_until[1])
+            if target.state == "draining" and over:
                 for connection in target.idle:
                     connection.close()
                 del group.targets[name]
