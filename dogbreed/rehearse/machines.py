@@ -257,5 +257,7 @@ class Machines:
         lines = [f"{one.facts.address} {one.facts.hostname} {one.facts.hostname.partition('.')[0]}" for one in known]
         for machine in known:
             hosts = machine.disk.outside("/etc/hosts")
-            # In place: the machine sees this very file.
-            hosts.write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+            # In place, since the machine sees this very file, and at no moment empty: it may be looking up a name.
+            with open(hosts, "r+", encoding="utf-8") as file:
+                file.write("\n".join(["127.0.0.1 localhost", *lines, ""]))
+                file.truncate()
