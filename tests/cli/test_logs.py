@@ -23,9 +23,9 @@ from dogbreed.rehearse.state import Server
 ENDPOINT, FRONT = "/aws/sagemaker/Endpoints/dogbreed-endpoint", "/aws/lambda/dogbreed-endpoint-front"
 
 
-def write(group: str, stream: str, *lines: tuple[float, str]) -> None:
-    """Lines with how many seconds ago they were written."""
-    logs, now = boto3.client("logs"), time.time()
+def write(group: str, stream: str, *lines: tuple[float, str], now: float | None = None) -> None:
+    """Lines with how many seconds ago, or before `now`, they were written."""
+    logs, now = boto3.client("logs"), now or time.time()
     if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
         logs.create_log_group(logGroupName=group)
     if not logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream)["logStreams"]:
@@ -39,8 +39,9 @@ def texts(shown: str) -> list[str]:
 
 
 def test_lines_of_the_service_and_its_front_in_order(account: Server, tmp_path: Path) -> None:
-    write(ENDPOINT, "main/i-1", (7300, "long ago"), (50, "first"), (30, "third"))
-    write(FRONT, "2026/11/25/[1]abc", (40, "second"), (20, "fourth\n"))
+    now = time.time()
+    write(ENDPOINT, "main/i-1", (7300, "long ago"), (50, "first"), (30, "third"), now=now)
+    write(FRONT, "2026/11/25/[1]abc", (40, "second"), (20, "fourth\n"), now=now)
     shown = dogbreed("logs", "endpoint", cwd=tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert texts(shown.stdout) == ["first", "second", "third", "fourth"]

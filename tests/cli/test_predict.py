@@ -166,10 +166,11 @@ def test_a_file_name_does_not_steer_the_terminal(here: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(here: Path) -> None:
-    command = f"{sys.executable} -m dogbreed predict {'one.jpg ' * 40} | head -1"
+    # Quiet, since how far it has come is told every half minute.
+    command = f"{sys.executable} -m dogbreed predict --quiet {'one.jpg ' * 40} | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=here, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.startswith("one.jpg\t")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == ""
 
 
 def test_an_interrupt_ends_the_list_and_says_130(here: Path) -> None:

@@ -26,7 +26,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dogbreed(folder: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "dogbreed", *map(str, words)]
     clean = {name: value for name, value in os.environ.items() if name != "CI"}
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=150, check=False, env=clean)
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=400, check=False, env=clean)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
