@@ -3,7 +3,8 @@
     from standin import account, cloud     # in a conftest.py
 
 `account` is an empty account; boto3, the SDKs and `dogbreed` started from the test reach it. The grace after SIGTERM
-is shorter there than on AWS, though long enough for a busy machine; who waits for its end sets another ("grace").
+is shorter there than on AWS, though long enough for a busy machine; who waits for its end sets another ("grace"). A
+function may take longer to begin than on AWS, where it would begin anew after 10 seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 
 from dogbreed.rehearse.state import Server, StandIn
 
-QUICK = {"REHEARSE_GRACE_S": "20", "REHEARSE_SPOT_BACK_S": "0.2"}
+QUICK = {"REHEARSE_GRACE_S": "20", "REHEARSE_SPOT_BACK_S": "0.2", "REHEARSE_INIT_S": "120"}
 _WAIT_S = 300
 
 

@@ -1,13 +1,15 @@
 """Invoke: calls of functions, at once or as events that are tried again, with their logs and metrics.
 
-An initialisation that takes more than 10 seconds begins anew within the time that the call itself has, and one that
-fails is not tried a second time in the same call. Events that failed for good are dropped: there are no destinations.
+An initialisation of more than 10 seconds (REHEARSE_INIT_S) begins anew within the time that the call itself has. One
+that fails is not tried a second time in the same call. Events that failed for good are dropped: there are no
+destinations.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import threading
 import time
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from dogbreed.rehearse.function_process import Environment
     from dogbreed.rehearse.function_records import Function, Records, Version
 
-_INIT_S = 10.0
+_INIT_S = float(os.environ.get("REHEARSE_INIT_S", "10"))
 _TAIL = 4096
 _SIGNALS = 128  # what an exit code of a shell is beyond, when a signal ended the program
 # Events, by the clock: retries after a failure, the most of waiting between retries after a refusal.
