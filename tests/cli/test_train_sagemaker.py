@@ -183,6 +183,7 @@ def test_stopped_and_resumed_it_reaches_the_same_weights_within_one_budget(
 def test_what_ends_at_its_limit_or_is_stopped_elsewhere_was_not_interrupted(
     account: Server, photos: Path, tmp_path: Path, ends: str
 ) -> None:
+    account.ask("grace", seconds=3)  # they do not end by themselves
     limit = ("--max-hours", 8 / 3600) if ends == "limit" else ()
     with launching(photos, *FINETUNE[:-1], 5000, *limit, cwd=tmp_path) as launcher:
         run = first_run()
