@@ -105,7 +105,7 @@ class Invoker:
 
     def run(self, function: Function, qualifier: str, payload: bytes, request: str = "") -> Outcome:
         """Call a function and wait for what comes of it; AwsError (429) where too many calls run."""
-        begun, over = self._cloud.clock.time(), self._over
+        begun, over, lines = self._cloud.clock.time(), self._over, self._lines
         version = function.chosen(qualifier, self._cloud.clock)
         executed = version.number if (alias := function.aliases.get(qualifier)) and alias.weights else ""
         named = "" if qualifier == LATEST else qualifier
@@ -120,7 +120,7 @@ class Invoker:
             self.pool.give_back(lease)
         if over.is_set():  # what an account that was emptied meanwhile would find is of another one
             return outcome
-        self._log(lease.environment, list(outcome.log))
+        lines.add(_stream(lease.environment), outcome.log)
         values |= {"Invocations": 1, "Errors": float(outcome.failed), "Throttles": 0}
         values["ConcurrentExecutions"] = lease.running
         if lease.shelf:
@@ -238,12 +238,13 @@ class Invoker:
 
     def _log_init(self, environment: Environment) -> None:
         writer = Writer(self._cloud.clock, environment.version)
-        self._log(environment, [*writer.init("provisioned-concurrency"), *environment.printed()])
+        lines = [*writer.init("provisioned-concurrency"), *environment.printed()]
+        self._lines.add(_stream(environment), lines)
 
-    def _log(self, environment: Environment, lines: list[str]) -> None:
-        function, version = environment.function, environment.version
-        stream = Stream(function.region, version.role, log_group(function, version), environment.stream)
-        self._lines.add(stream, lines)
+
+def _stream(environment: Environment) -> Stream:
+    function, version = environment.function, environment.version
+    return Stream(function.region, version.role, log_group(function, version), environment.stream)
 
 
 def _error(kind: str, words: str) -> bytes:

@@ -255,8 +255,10 @@ class Pool:
                 made.start(_INIT_S, new_stream(self._cloud, version))
             except EndedError:
                 shelf.failed = "FUNCTION_ERROR_INIT_FAILURE"
-            self._log(made)
             with self._lock:
+                # What an account that was emptied meanwhile would find in its logs is of another one.
+                if not shelf.given_up:
+                    self._log(made)
                 keep = not (shelf.given_up or shelf.failed or shelf.complete)
                 if keep:
                     made.ready_at = shelf.ready_at

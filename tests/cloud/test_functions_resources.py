@@ -93,6 +93,14 @@ def test_a_change_is_published_and_the_alias_moves_with_all_that_hangs_on_it(
     assert versions == ["$LATEST", "2", "3"]
 
 
+def test_logs_that_the_function_made_between_the_look_and_the_change_are_kept_as_long_and_named(aws: Aws) -> None:
+    logs = [one for one in wanted(aws) if one.kind == "log group"]
+    made = plan.make(logs)
+    aws.client("logs").create_log_group(logGroupName=logs[0].name)
+    assert [step.sign for step in made.apply()] == ["+"]
+    assert unchanged(logs)
+
+
 def test_copies_and_address_go_when_they_are_not_wanted_any_more(aws: Aws) -> None:
     apply(wanted(aws))
     plain = Deployment(aws, DeploySettings(), RUN)

@@ -36,21 +36,26 @@ class ServiceLogs(Resource):
         return None
 
     def create(self) -> None:
-        """Make it."""
-        with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
+        """Make it; one that the service has made meanwhile is tagged."""
+        try:
             self._logs.create_log_group(logGroupName=self.name, tags=self._aws.tags("logs"))
+        except self._logs.exceptions.ResourceAlreadyExistsException:
+            self._tag()
         self._retain()
 
     def update(self, found: Found) -> None:
         """Put back what differs."""
         if found.content["tags"] != self._aws.tags("logs"):
-            self._logs.tag_resource(resourceArn=self._arn, tags=self._aws.tags("logs"))
+            self._tag()
         self._retain()
 
     def delete(self, found: Found) -> None:
         """Remove it with all lines."""
         with suppress(self._logs.exceptions.ResourceNotFoundException):
             self._logs.delete_log_group(logGroupName=self.name)
+
+    def _tag(self) -> None:
+        self._logs.tag_resource(resourceArn=self._arn, tags=self._aws.tags("logs"))
 
     def _retain(self) -> None:
         self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=_DAYS)
