@@ -20,6 +20,8 @@ import pytest
 from dogbreed.rehearse.state import Server, StandIn
 
 QUICK = {"REHEARSE_GRACE_S": "20", "REHEARSE_SPOT_BACK_S": "0.2", "REHEARSE_INIT_S": "120"}
+# A speed at which the clock hardly moves: what goes by it stays as it is.
+STILL = 1e-3
 _WAIT_S = 300
 
 

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
+import processes
 from program import dogbreed
 from standin import until
 
@@ -83,29 +84,8 @@ def until_epoch(run: str, epoch: int) -> None:
 @contextmanager
 def standing_still(run: str) -> Iterator[None]:
     """The job's processes wait meanwhile: on a slow machine it would be over before a command has reached it."""
-    name = f"TRAINING_JOB_NAME=dogbreed-{run}-".encode()
-    found: set[int] = set()
-
-    def more() -> set[int]:
-        """Stop those that are not stopped yet, such as what another has started while it was looked for."""
-        new = set()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if int(process.name) not in found and name in (process / "environ").read_bytes():
-                    os.kill(int(process.name), signal.SIGSTOP)
-                    new.add(int(process.name))
-        found.update(new)
-        return new
-
-    while more():
-        pass
-    assert found
-    try:
+    with processes.standing_still(lambda: processes.having(f"TRAINING_JOB_NAME=dogbreed-{run}-")):
         yield
-    finally:
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def ended(run: str, attempt: int = 1) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def up(
     It starts as an empty account and keeps everything in memory. Where it is up already, the same is printed again.
     Variables: REHEARSE_GRACE_S (120, the seconds from SIGTERM to SIGKILL), REHEARSE_SPOT_BACK_S (1, those until
     interrupted spot capacity comes back), REHEARSE_PLAIN (hosts are plain processes even where they could be isolated),
-    REHEARSE_SPEED (1, see the command speed), REHEARSE_METRIC_DELAY_S (10, until alarms see what was measured).
+    REHEARSE_SPEED (1, see the command speed), REHEARSE_METRIC_DELAY_S (10, until alarms see what was measured),
+    REHEARSE_INIT_S (10, in which a function has to begin).
 
     Example: eval "$(dogbreed rehearse up)"
     """

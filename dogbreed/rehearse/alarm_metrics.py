@@ -120,12 +120,8 @@ class Metrics:
         self._series: dict[Key, _Series] = {}
         self._lock = threading.Lock()
 
-    def put(self, where: Key, second: float, data: Data, unit: str = "None") -> None:
-        """Add data to a series at a time."""
-        self.put_all([(where, second, data, unit)])
-
-    def put_all(self, told: Iterable[tuple[Key, float, Data, str]]) -> None:
-        """The same for many, of which all or none is seen."""
+    def put(self, told: Iterable[tuple[Key, float, Data, str]]) -> None:
+        """Add to series, at times and with units; all of it is seen, or none."""
         with self._lock:
             for where, second, data, unit in told:
                 self._series.setdefault(where, _Series()).put(int(second), data, unit)

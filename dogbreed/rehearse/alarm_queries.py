@@ -53,7 +53,7 @@ class Queries:
                 raise AwsError("InvalidParameterValue", "The parameter Timestamp is more than two hours in the future.")
             where = key(call.region, namespace, datum["MetricName"], datum.get("Dimensions", []))
             told.append((where, second, data_of(datum), datum.get("Unit", "None")))
-        self._metrics.put_all(told)
+        self._metrics.put(told)
         return {}
 
     def list(self, call: Call) -> dict[str, Any] | Passed:

@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import processes
+
 from dogbreed.cloud import ec2_boot, ec2_machine, ec2_worker, machine_agent
 from dogbreed.cloud.machine_agent import Orders
 
@@ -190,14 +192,12 @@ class Machine:
 
     def kill(self) -> None:
         """What a power cut does, also to what is in a group of its own."""
-        mark = f"TMPDIR={self.home}".encode()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)
+        for pid in processes.having(f"TMPDIR={self.home}\0"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._server.shutdown()
         self._server.server_close()
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 
 from dogbreed.cloud import ec2_fleet, people, policies, remote
@@ -140,30 +141,22 @@ def only_folder(folder: Path) -> Path:
     return run
 
 
-def agents(account: Server) -> list[int]:
+def agents(account: Server) -> set[int]:
     """The processes of the agents on the machines of an account."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    found = set()
+    for pid in processes.having(f"AWS_ENDPOINT_URL={account.url}\0"):
         with suppress(OSError):
-            agent = b"dogbreed.cloud.machine_agent" in (process / "cmdline").read_bytes().split(b"\0")
-            if agent and f"AWS_ENDPOINT_URL={account.url}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                found.append(int(process.name))
+            if b"dogbreed.cloud.machine_agent" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                found.add(pid)
     return found
 
 
 @contextmanager
 def staying_on(account: Server) -> Iterator[None]:
     """No machine ends meanwhile: on a slow computer all might be over before a command has looked."""
-    still = until(lambda: agents(account))
-    for pid in still:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
+    until(lambda: agents(account))
+    with processes.standing_still(lambda: agents(account)):
         yield
-    finally:
-        for pid in still:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def checkpoints(aws: Aws, run: RemoteRun) -> int:

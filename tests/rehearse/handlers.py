@@ -9,10 +9,12 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import boto3
+import serving
 import standin
 from botocore.config import Config
 
@@ -96,14 +98,7 @@ def failed(event: Any = None, name: str = "f") -> tuple[dict[str, Any], str]:
 
 def total(name: str, statistic: str = "Sum", *, space: str = "AWS/Lambda", **dimensions: str) -> float:
     """A metric over all time, since the clock of the stand-in runs ahead."""
-    where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-    metric = {"Namespace": space, "MetricName": name, "Dimensions": where}
-    told = boto3.client("cloudwatch").get_metric_data(
-        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": 3600, "Stat": statistic}}],
-        StartTime="2020-01-01",
-        EndTime="2099-01-01",
-    )
-    values = told["MetricDataResults"][0]["Values"]
+    values = serving.figures(name, statistic, 3600, datetime(2020, 1, 1, tzinfo=UTC), space, **dimensions)
     return float(max(values, default=0) if statistic == "Maximum" else sum(values))
 
 

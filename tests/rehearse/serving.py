@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,6 @@ from dogbreed.run import STARTER
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 IMAGE = f"{REPOSITORY}/small:latest"
-# A clock that hardly moves: what goes by it stays as it is.
-STILL = 1e-3
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/training"
 # Says who it is and what it was sent; how it behaves stands in its variables or in the body: `wait` until `let_go`.
 SMALL = b"""
@@ -203,7 +201,7 @@ def figures(
     told = client("cloudwatch").get_metric_data(
         MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}],
         StartTime=since - timedelta(minutes=2),
-        EndTime=since + timedelta(days=99),
+        EndTime=datetime(2099, 1, 1, tzinfo=UTC),
         ScanBy="TimestampAscending",
     )
     return list(told["MetricDataResults"][0]["Values"])

@@ -108,7 +108,7 @@ def test_math_that_is_not_known_is_refused_and_nothing_else_runs(expression: str
 def test_statistics_of_periods_are_those_of_the_values_in_them(data: list[tuple[int, float]], period: int) -> None:
     metrics, where = Metrics(), key("r", "N", "M", [{"Name": "a", "Value": "b"}])
     for second, value in data:
-        metrics.put(where, second, data_of({"Value": value}))
+        metrics.put([(where, second, data_of({"Value": value}), "None")])
     expected: dict[int, list[float]] = {}
     for second, value in data:
         expected.setdefault(second // period * period, []).append(value)
@@ -127,9 +127,6 @@ def test_statistics_of_periods_are_those_of_the_values_in_them(data: list[tuple[
 
 
 # -- in the account
-
-# A clock that hardly moves: no alarm is looked at between two steps of a test.
-STILL = 1e-6
 
 
 @pytest.fixture
@@ -224,7 +221,7 @@ def test_what_cannot_be_evaluated_says_so(fast: Server) -> None:
     )
 
 
-@pytest.mark.parametrize("fast", [STILL], indirect=True)
+@pytest.mark.parametrize("fast", [standin.STILL], indirect=True)
 def test_a_state_set_by_hand_holds_until_the_next_evaluation(fast: Server) -> None:
     alarm("set", TreatMissingData="notBreaching")
     until_state(fast, "set", "OK")
@@ -234,7 +231,7 @@ def test_a_state_set_by_hand_holds_until_the_next_evaluation(fast: Server) -> No
     until_state(fast, "set", "OK")
 
 
-@pytest.mark.parametrize("fast", [STILL], indirect=True)
+@pytest.mark.parametrize("fast", [standin.STILL], indirect=True)
 def test_alarms_of_ten_seconds_are_faster_than_those_of_a_minute(fast: Server) -> None:
     for ago in range(0, 121, 10):
         put(fast, 9.0, ago=ago)

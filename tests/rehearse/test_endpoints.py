@@ -52,7 +52,7 @@ def test_the_real_service_answers_as_the_predictor_here_does(either: Server) -> 
 def test_an_endpoint_from_its_creation_to_its_end(hosted: Server) -> None:
     serving.model("first")
     serving.config("one", serving.variant("first", 2), Tags=[{"Key": "project", "Value": "dogs"}])
-    hosted.ask("speed", speed=serving.STILL)  # until it has been seen
+    hosted.ask("speed", speed=standin.STILL)  # until it has been seen
     made = serving.client().create_endpoint(
         EndpointName="dogs", EndpointConfigName="one", Tags=[{"Key": "project", "Value": "dogs"}]
     )

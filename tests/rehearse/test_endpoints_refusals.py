@@ -125,7 +125,7 @@ def test_an_image_of_another_account_and_a_model_that_is_no_archive_fail(hosted:
 
 def test_an_endpoint_that_changes_may_not_be_deleted_and_reset_ends_it(hosted: Server) -> None:
     serving.model("first")
-    hosted.ask("speed", speed=serving.STILL)
+    hosted.ask("speed", speed=standin.STILL)
     serving.client().create_endpoint(
         EndpointName="dogs", EndpointConfigName=serving.config("one", serving.variant("first"))
     )

@@ -72,7 +72,7 @@ def ring(name: str, state: str = "ALARM") -> None:
 
 
 def test_scaling_out_and_in_loses_nothing(dogs: Server) -> None:
-    dogs.ask("speed", speed=serving.STILL)
+    dogs.ask("speed", speed=standin.STILL)
     with serving.asked("dogs") as answers:
         capacity(3)
         assert serving.refused(capacity, 5) == (

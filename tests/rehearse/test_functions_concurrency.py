@@ -21,8 +21,6 @@ from dogbreed.rehearse.state import Server, StandIn
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-# A clock that hardly moves: nothing is allocated meanwhile.
-STILL = 1e-3
 RESERVED = "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
@@ -87,7 +85,7 @@ def test_provisioned_environments_are_ready_before_they_are_called(gated: Any, a
     gated.publish_version(FunctionName="f")
     gated.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
     named = {"FunctionName": "f", "Qualifier": "live"}
-    with handlers.faster(account, STILL):
+    with handlers.faster(account, standin.STILL):
         told = gated.put_provisioned_concurrency_config(**named, ProvisionedConcurrentExecutions=1)
         assert (told["Status"], told["AvailableProvisionedConcurrentExecutions"]) == ("IN_PROGRESS", 0)
         assert called({}, "live") == "on-demand"
@@ -133,7 +131,7 @@ def test_provisioned_environments_follow_their_alias(account: Server) -> None:
         found.update_function_configuration(FunctionName="f", Timeout=9)
         handlers.settled()
         found.publish_version(FunctionName="f")
-        with handlers.faster(account, STILL):
+        with handlers.faster(account, standin.STILL):
             found.update_alias(FunctionName="f", Name="live", FunctionVersion="2")
             assert not ready()
         standin.until(ready)
@@ -161,7 +159,7 @@ def test_what_is_ready_stays_so_while_more_is_provisioned(account: Server) -> No
     put(1)
     with handlers.faster(account, 200):
         standin.until(lambda: told() == ("READY", 1))
-    with handlers.faster(account, STILL):
+    with handlers.faster(account, standin.STILL):
         assert put(3) == ("IN_PROGRESS", 1)
         assert handlers.said(Qualifier="1") == "provisioned-concurrency"
     with handlers.faster(account, 200):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import boto3
 import jobs
+import processes
 import pytest
 import standin
 from botocore.exceptions import ClientError
@@ -182,10 +183,9 @@ def test_a_host_that_dies_is_replaced_as_often_as_was_asked_for(role: str, retri
 def holder_of(name: str) -> int:
     """The process that holds the host of a job: the parent of the first one that has the job's variables."""
     running = {}
-    for path in Path("/proc").glob("[0-9]*"):
+    for pid in processes.having(f"TRAINING_JOB_NAME={name}\0"):
         with contextlib.suppress(OSError):
-            if f"TRAINING_JOB_NAME={name}\0".encode() in (path / "environ").read_bytes():
-                running[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            running[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     (holder,) = {parent for parent in running.values() if parent not in running}
     assert holder > 1
     return holder

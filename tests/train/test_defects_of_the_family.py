@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import training
-from training import FINETUNE, HEAD, STARTER
+from training import FINETUNE, HEAD, ONE_STEP
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.infer.photo import read_bytes, read_photo
@@ -150,8 +150,6 @@ def test_2_what_workers_exchange_lies_on_their_devices(
         exchange(World(0, 2, torch.device("meta")))
 
 
-# Trained weights and a single step: else the network's kinks let rounding errors grow by per cents.
-ONE_STEP = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1, "batch_size": 24}
 ON_GPU = [
     HEAD,
     ONE_STEP,

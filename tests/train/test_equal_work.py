@@ -13,7 +13,7 @@ import training
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from training import FINETUNE, HEAD, STARTER
+from training import HEAD, ONE_STEP, SLOWLY
 
 from dogbreed.data.photoset import PhotoSet
 from dogbreed.errors import UsageError
@@ -22,12 +22,10 @@ from dogbreed.train.dataset import order
 from dogbreed.train.distributed import SyncedBatchNorm2d, World, sync_batch_norms
 from dogbreed.train.job import Job, batch_size
 
-_SLOWLY = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1}
 KINDS = {
     "head": HEAD,
-    # Trained weights and a single step of all photos: else the network's kinks let rounding errors grow by per cents.
-    "finetune": _SLOWLY | {"batch_norm": "train", "batch_size": 24},
-    "frozen": _SLOWLY | {"batch_norm": "frozen"},
+    "finetune": ONE_STEP | {"batch_norm": "train"},
+    "frozen": SLOWLY | {"batch_norm": "frozen"},
 }
 
 

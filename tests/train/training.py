@@ -29,6 +29,9 @@ STARTER: dict[str, Any] = {"backbone": "starter", "weights": "starter"}
 # The starter's features, since a head learns nothing from random ones.
 HEAD = SMALL | STARTER | {"method": "head", "epochs": 5, "batch_size": 8, "lr": 0.01}
 FINETUNE = SMALL | {"method": "finetune", "epochs": 3, "batch_size": 8, "lr": 0.01, "warmup_epochs": 0.5}
+SLOWLY = FINETUNE | STARTER | {"optimizer": "sgd", "lr": 1e-4, "epochs": 1}
+# Trained weights and a single step of all photos: else the network's kinks let rounding errors grow by per cents.
+ONE_STEP = SLOWLY | {"batch_size": 24}
 
 
 def begin(folder: Path, photos: PhotoSet, **train: Any) -> Path:
