@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -65,3 +66,18 @@ def until(what: Callable[[], Any], seconds: float = _WAIT_S) -> Any:
         assert time.monotonic() < deadline, "it did not come to that"
         time.sleep(0.05)
     return said
+
+
+def figures(
+    name: str, stat: str, period: int, since: datetime, space: str = "AWS/SageMaker", **dimensions: str
+) -> list[float]:
+    """One figure of each period of a metric from `since` on, oldest first; however far the clock has gone."""
+    where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    metric = {"Namespace": space, "MetricName": name, "Dimensions": where}
+    told = boto3.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}],
+        StartTime=since - timedelta(minutes=2),
+        EndTime=datetime(2099, 1, 1, tzinfo=UTC),
+        ScanBy="TimestampAscending",
+    )
+    return list(told["MetricDataResults"][0]["Values"])

@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 import boto3
-import serving
 import standin
 from botocore.config import Config
 
@@ -98,7 +97,7 @@ def failed(event: Any = None, name: str = "f") -> tuple[dict[str, Any], str]:
 
 def total(name: str, statistic: str = "Sum", *, space: str = "AWS/Lambda", **dimensions: str) -> float:
     """A metric over all time, since the clock of the stand-in runs ahead."""
-    values = serving.figures(name, statistic, 3600, datetime(2020, 1, 1, tzinfo=UTC), space, **dimensions)
+    values = standin.figures(name, statistic, 3600, datetime(2020, 1, 1, tzinfo=UTC), space, **dimensions)
     return float(max(values, default=0) if statistic == "Maximum" else sum(values))
 
 

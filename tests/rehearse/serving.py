@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -190,21 +189,6 @@ def refused(function: Callable[..., Any], *arguments: Any, **named: Any) -> tupl
 def let_go() -> None:
     """Let the requests go on that wait."""
     client("s3").put_object(Bucket="photos", Key="open", Body=b"", ACL="public-read")
-
-
-def figures(
-    name: str, stat: str, period: int, since: datetime, space: str = "AWS/SageMaker", **dimensions: str
-) -> list[float]:
-    """One figure of each period of a metric from `since` on, oldest first; however far the clock has gone."""
-    where = [{"Name": key, "Value": value} for key, value in dimensions.items()]
-    metric = {"Namespace": space, "MetricName": name, "Dimensions": where}
-    told = client("cloudwatch").get_metric_data(
-        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}],
-        StartTime=since - timedelta(minutes=2),
-        EndTime=datetime(2099, 1, 1, tzinfo=UTC),
-        ScanBy="TimestampAscending",
-    )
-    return list(told["MetricDataResults"][0]["Values"])
 
 
 def gone(endpoint: str) -> bool:

@@ -79,7 +79,7 @@ def test_copies_come_and_go_down_to_none_and_back(dogs: Server) -> None:
 def failures() -> float:
     """How many requests have found no copy, as the alarm that wakes a component sees it."""
     since = serving.describe("dogs")["CreationTime"]
-    return sum(serving.figures("NoCapacityInvocationFailures", "Sum", 60, since, InferenceComponentName="breeds"))
+    return sum(standin.figures("NoCapacityInvocationFailures", "Sum", 60, since, InferenceComponentName="breeds"))
 
 
 def test_another_model_follows_and_a_second_component_stands_beside(dogs: Server) -> None:

@@ -25,7 +25,7 @@ def sums(
 ) -> list[float]:
     """One figure of each minute (or of each `period` seconds) of a metric since the endpoint is there, oldest first."""
     since = serving.describe("dogs")["CreationTime"]
-    return serving.figures(name, stat, period, since, space, **dimensions or OF_DOGS)
+    return standin.figures(name, stat, period, since, space, **dimensions or OF_DOGS)
 
 
 OF_DOGS = {"EndpointName": "dogs", "VariantName": "main"}
